@@ -1,0 +1,3 @@
+"""Vagus: a steering inference server."""
+
+__version__ = "0.1.0"

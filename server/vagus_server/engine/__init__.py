@@ -1,0 +1,1 @@
+"""The engine: vLLM, started with the plugin, and what the services ask of it."""

@@ -1,0 +1,97 @@
+"""Proves on the device, before the server is healthy, that steering steers and reading reads.
+
+Three short requests: plain; one concept at the readout site; every concept-bearing site.
+A stale compiled artifact, a lost hook, a swapped table or a dead readout fails here.
+"""
+
+import uuid
+
+import numpy as np
+
+from vagus_server.engine.engine import Engine, EngineRequest, drain
+from vagus_server.plugin.pin import Unsupported
+from vagus_server.readouts.render import AFTER, BEFORE
+from vagus_server.steering.program import ALL, Operation, Program
+
+#: Tolerance of the readout's shift, as a share of the length added. Projections of bfloat16
+#: streams carry no rounding of the stream (both are taken in float32), so this only covers
+#: float32 sums over the hidden size.
+_TOLERANCE = 1e-3
+_DOSE = 0.25
+_TOKENS = 3
+
+
+class CanaryFailed(Unsupported):
+    """Steering or reading does not work on this device; the message says which."""
+
+
+async def run_canary(engine: Engine) -> None:
+    """Raises CanaryFailed unless the device did exactly what was asked."""
+    pack, site = engine.pack, engine.plugin.readout_sites[0]
+    concept = pack.names[0]
+    prompt = list(range(10, 26))
+
+    plain = await _rows(engine, prompt, Program())
+    if not np.isfinite(plain).all():
+        raise CanaryFailed("readouts are not finite: the readout operation did not run")
+    if not np.array_equal(plain[:, BEFORE], plain[:, AFTER]):
+        raise CanaryFailed("an unsteered request was steered")
+
+    at_site = _program(engine, concept, (site,))
+    length = at_site.operations[0].lengths[0]
+    units = pack.unit_vectors[:, site].astype(np.float64)
+    expected = length * (units @ units[pack.index[concept]])
+    steered = await _rows(engine, prompt, at_site)
+    error = np.abs(steered[0, AFTER] - steered[0, BEFORE] - expected).max() / abs(length)
+    if not error < _TOLERANCE:
+        raise CanaryFailed(
+            f"steering at site {site} moved the readouts by other than the vector's projections "
+            f"(relative error {error:.2e})"
+        )
+
+    everywhere = await _rows(engine, prompt, _program(engine, concept, tuple(range(pack.sites))))
+    if np.allclose(everywhere[0, BEFORE], plain[0, BEFORE], atol=abs(length) * _TOLERANCE):
+        raise CanaryFailed("steering at every site left the stream as it was")
+
+
+def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
+    pack = engine.pack
+    share = _DOSE / len(sites)
+    return Program(
+        (
+            Operation(
+                concept=concept,
+                concept_digest=pack.concept_digest(concept),
+                vector=engine.vector_of[concept],
+                sites=sites,
+                lengths=tuple(share * pack.residual_norms[s] for s in sites),
+                doses=(share,) * len(sites),
+                phases=ALL,
+            ),
+        )
+    )
+
+
+async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarray:
+    """Readouts at the readout site of the last prompt token and what follows, [n, 2, K]."""
+    request = EngineRequest(
+        # A tenant of its own, so that the canary never reads or fills a user's cache.
+        request_id=f"canary-{uuid.uuid4().hex}",
+        token_ids=prompt,
+        sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True},
+        program=program,
+        read=((0, len(prompt) + _TOKENS),),
+        tenant="vagus-canary",
+    )
+    running = engine.submit(request)
+    try:
+        await drain(running.outputs())
+        rows = [running.row(p) for p in range(len(prompt) - 1, running.processed_end)]
+    finally:
+        engine.close(request)
+    missing = [row for row in rows if row is None]
+    if missing:
+        raise CanaryFailed(f"{len(missing)} of {len(rows)} readouts did not arrive")
+    return np.stack([row[0].T for row in rows if row is not None])
+
+

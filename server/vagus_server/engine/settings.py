@@ -1,0 +1,86 @@
+"""Settings of the engine, and how they become vLLM's."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vagus_server.plugin import pin
+from vagus_server.plugin.config import PluginConfig
+
+_WORKER = "vagus_server.plugin.worker.SteeringWorker"
+_SCHEDULER = "vagus_server.plugin.scheduler.SteeringScheduler"
+_ASYNC_SCHEDULER = "vagus_server.plugin.scheduler.SteeringAsyncScheduler"
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the operator chooses.
+
+    Args:
+        model: folder of the model (safetensors).
+        dtype: number type of weights and stream; "auto" takes the model's own.
+        max_model_len: longest sequence in tokens; None takes the model's own.
+        max_running: most requests in a batch.
+        max_batched_tokens: token budget of a forward pass; None takes vLLM's default.
+        kv_cache_gib: size of the KV cache on a CPU, in GiB.
+        gpu_memory_utilization: share of a GPU's memory that vLLM may take.
+        tensor_parallel: number of GPUs that share each layer.
+        eager: run without compilation.
+        vectors: capacity of the vector bank.
+        engine_options: further vLLM engine arguments, by name.
+    """
+
+    model: Path
+    dtype: str = "auto"
+    max_model_len: int | None = None
+    max_running: int = 256
+    max_batched_tokens: int | None = None
+    kv_cache_gib: float | None = None
+    gpu_memory_utilization: float = 0.9
+    tensor_parallel: int = 1
+    eager: bool = False
+    vectors: int = 1024
+    engine_options: dict[str, Any] = field(default_factory=dict)
+
+
+def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> Any:
+    """Builds vLLM's configuration with the plugin in place.
+
+    Raises:
+        Unsupported: this vLLM, architecture or setting cannot be steered truthfully.
+    """
+    import vllm
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    pin.check_version(vllm.__version__)
+    options: dict[str, Any] = {
+        "model": str(settings.model),
+        "dtype": settings.dtype,
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.max_running,
+        "max_num_batched_tokens": settings.max_batched_tokens,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "tensor_parallel_size": settings.tensor_parallel,
+        "enforce_eager": settings.eager,
+        "enable_prefix_caching": True,
+        **settings.engine_options,
+    }
+    if settings.kv_cache_gib is not None:
+        options["kv_cache_memory_bytes"] = int(settings.kv_cache_gib * 2**30)
+    for reserved in ("worker_cls", "scheduler_cls", "additional_config"):
+        if reserved in settings.engine_options:
+            raise pin.Unsupported(f"engine option {reserved} is Vagus's own; leave it out")
+    arguments = AsyncEngineArgs(
+        **options,
+        worker_cls=_WORKER,
+        scheduler_cls=_ASYNC_SCHEDULER,
+        additional_config=plugin.additional_config(),
+    )
+    config = arguments.create_engine_config()
+    # Only the finished configuration says whether this platform schedules ahead, and each
+    # way needs its own scheduler: the wrong one loses it silently, or miscounts.
+    if not config.scheduler_config.async_scheduling:
+        config.scheduler_config.scheduler_cls = _SCHEDULER
+    pin.check_architecture(list(config.model_config.architectures))
+    pin.check_engine_config(config)
+    return config

@@ -1,0 +1,80 @@
+"""The one way in which this server says no: a gRPC status with a machine-readable reason."""
+
+import difflib
+from collections.abc import Iterable
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from vagus.v1 import error_reason_pb2
+
+DOMAIN = "vagus.v1"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+Reason = error_reason_pb2.ErrorReason
+
+
+class ApiError(Exception):
+    """Becomes a gRPC status with ErrorInfo. The message is written for the caller.
+
+    Args:
+        code: the status code that error_reason.proto states for the reason.
+        reason: a value of ErrorReason without its prefix, for example "PROMPT_EMPTY".
+        message: one sentence; everything dynamic in it is also in the metadata.
+        metadata: values as error_reason.proto lists them; they become strings.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, reason: str, message: str, **metadata: object
+    ) -> None:
+        super().__init__(message)
+        Reason.Value(f"ERROR_REASON_{reason}")  # a reason outside the catalogue is a defect
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.metadata = {key: _text(value) for key, value in metadata.items()}
+
+    def trailing_metadata(self) -> tuple[str, bytes]:
+        """The rich status as the metadata entry that clients of every language read."""
+        info = error_details_pb2.ErrorInfo(
+            reason=self.reason, domain=DOMAIN, metadata=self.metadata
+        )
+        detail = any_pb2.Any()
+        detail.Pack(info)
+        code: int = self.code.value[0]
+        status = status_pb2.Status(code=code, message=self.message, details=[detail])
+        return (_DETAILS_KEY, status.SerializeToString())
+
+
+def invalid(field: str, problem: str, **metadata: object) -> NoReturn:
+    """Raises INVALID_ARGUMENT / FIELD_INVALID: "<field> <problem>"."""
+    raise ApiError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "FIELD_INVALID",
+        f"{field} {problem}",
+        field=field,
+        **metadata,
+    )
+
+
+def not_implemented(field: str, feature: str) -> NoReturn:
+    """Raises UNIMPLEMENTED / NOT_IMPLEMENTED: known to the API, refused rather than ignored."""
+    raise ApiError(
+        grpc.StatusCode.UNIMPLEMENTED,
+        "NOT_IMPLEMENTED",
+        f"{field}: {feature} is not served yet",
+        field=field,
+        feature=feature,
+    )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The known name most like the one given, or an empty string."""
+    return next(iter(difflib.get_close_matches(_text(name), list(names), n=1)), "")
+
+
+def _text(value: object) -> str:
+    # Metadata echoes what the caller sent: keep it short and printable.
+    text = str(value)
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,1 @@
+"""Model folders: identity, and the bundled model."""

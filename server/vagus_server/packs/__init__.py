@@ -1,0 +1,1 @@
+"""Packs: versioned, checksummed sets of concepts for one model."""

@@ -1,0 +1,1 @@
+"""What runs inside vLLM: the worker, the scheduler, and what they say to the frontend."""

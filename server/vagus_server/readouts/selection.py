@@ -1,0 +1,117 @@
+"""Validates a readout selection and resolves it against the pack."""
+
+from dataclasses import dataclass
+
+from vagus.v1 import readout_pb2 as pb
+
+from vagus_server.errors import invalid, not_implemented
+from vagus_server.packs.pack import Pack
+from vagus_server.plugin.wire import NO_END, Range
+from vagus_server.steering.resolve import check_site, concept_not_found
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is read and how it is returned.
+
+    Args:
+        concepts: indices into the pack, in the order of the answer; all of them for top-k.
+        top_k: how many of them per token; 0 returns all.
+        sites: indices into the served readout sites, ascending.
+    """
+
+    concepts: tuple[int, ...]
+    top_k: int
+    sites: tuple[int, ...]
+    prompt: bool
+    last_prompt_token: bool
+    generation: bool
+    before: bool
+    after: bool
+    raw: bool
+    z_score: bool
+
+    def positions(self, prompt_tokens: int) -> tuple[Range, ...]:
+        """Positions to be read, as half-open ranges.
+
+        A generated token's readout is the state out of which it was chosen: the first one's
+        is the last prompt token's.
+        """
+        ranges: list[Range] = []
+        if self.prompt:
+            ranges.append((0, prompt_tokens))
+        elif self.last_prompt_token:
+            ranges.append((prompt_tokens - 1, prompt_tokens))
+        if self.generation:
+            ranges.append((prompt_tokens - 1, NO_END))
+        return tuple(ranges)
+
+    def is_prompt_position(self, position: int, prompt_tokens: int) -> bool:
+        """Whether a read position belongs to the answer's prompt readouts."""
+        if self.prompt:
+            return position < prompt_tokens
+        return self.last_prompt_token and position == prompt_tokens - 1
+
+
+def resolve_selection(
+    message: pb.ReadoutSelection, pack: Pack, readout_sites: tuple[int, ...], field: str
+) -> Selection:
+    """Returns the selection, or raises ApiError with the path of the offending field."""
+    if not (message.prompt or message.last_prompt_token or message.generation):
+        invalid(field, "reads no tokens: set prompt, last_prompt_token or generation")
+    concepts, top_k = _concepts(message, pack, field)
+    after = message.after or not message.before
+    z_score = message.z_score or not message.raw
+    return Selection(
+        concepts=concepts,
+        top_k=top_k,
+        sites=_sites(message, pack, readout_sites, f"{field}.sites"),
+        prompt=message.prompt,
+        last_prompt_token=message.last_prompt_token,
+        generation=message.generation,
+        before=message.before,
+        after=after,
+        raw=message.raw,
+        z_score=z_score,
+    )
+
+
+def _concepts(
+    message: pb.ReadoutSelection, pack: Pack, field: str
+) -> tuple[tuple[int, ...], int]:
+    kind = message.WhichOneof("concepts")
+    if kind == "names":
+        names = list(message.names.names)
+        path = f"{field}.names"
+        if not names:
+            invalid(path, "must name a concept")
+        if len(set(names)) != len(names):
+            invalid(path, "names a concept twice")
+        for name in names:
+            if name not in pack.index:
+                raise concept_not_found(name, path, pack)
+        return tuple(pack.index[name] for name in names), 0
+    everything = tuple(range(len(pack.names)))
+    if kind == "top_k":
+        if not 1 <= message.top_k <= len(everything):
+            invalid(
+                f"{field}.top_k",
+                f"must be 1 to {len(everything)}",
+                value=message.top_k,
+                limit=len(everything),
+            )
+        return everything, message.top_k
+    return everything, 0
+
+
+def _sites(
+    message: pb.ReadoutSelection, pack: Pack, served: tuple[int, ...], field: str
+) -> tuple[int, ...]:
+    sites = tuple(message.sites) or (pack.readout_site,)
+    if len(set(sites)) != len(sites):
+        invalid(field, "names a site twice")
+    for site in sites:
+        check_site(site, pack.sites, field)
+        if site not in served:
+            not_implemented(field, f"reading site {site} (this server reads {list(served)})")
+    return tuple(sorted(served.index(site) for site in sites))

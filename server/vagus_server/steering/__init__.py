@@ -1,0 +1,1 @@
+"""Programs: from the request's message to what the device runs, and its receipt."""
