@@ -78,7 +78,8 @@ async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarr
         # A tenant of its own, so that the canary never reads or fills a user's cache.
         request_id=f"canary-{uuid.uuid4().hex}",
         token_ids=prompt,
-        sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True},
+        # Log-probabilities, so that vLLM compiles their path now and not in a user's request.
+        sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True, "logprobs": 1},
         program=program,
         read=((0, len(prompt) + _TOKENS),),
         tenant="vagus-canary",

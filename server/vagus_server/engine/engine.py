@@ -73,6 +73,8 @@ class Running:
         prompt_tokens = len(request.token_ids)
         self.ledger = Ledger(request.program, prompt_tokens, config.sites, config.operations)
         self.generated = 0
+        #: Whether the receipt balanced; None until the request has ended.
+        self.balanced: bool | None = None
         self._engine = engine
 
     async def outputs(self) -> AsyncIterator[EngineOutput]:
@@ -107,6 +109,7 @@ class Running:
 
     def _balance(self) -> None:
         mismatch = self.ledger.check(self.processed_end)
+        self.balanced = mismatch is None
         if mismatch is not None:
             raise ReceiptMismatch(mismatch)
 

@@ -46,11 +46,11 @@ class Selection:
             ranges.append((prompt_tokens - 1, NO_END))
         return tuple(ranges)
 
-    def is_prompt_position(self, position: int, prompt_tokens: int) -> bool:
-        """Whether a read position belongs to the answer's prompt readouts."""
+    def prompt_positions(self, prompt_tokens: int) -> range:
+        """Positions of the prompt that are returned as prompt readouts."""
         if self.prompt:
-            return position < prompt_tokens
-        return self.last_prompt_token and position == prompt_tokens - 1
+            return range(prompt_tokens)
+        return range(prompt_tokens - 1, prompt_tokens) if self.last_prompt_token else range(0)
 
 
 def resolve_selection(

@@ -104,6 +104,12 @@ class Ledger:
             counts.append(SiteCount(site, tokens, first, last))
         return counts
 
+    def steered_tokens(self, end: int) -> int:
+        """Tokens on which at least one operation acted, before end."""
+        return sum(
+            max(0, min(b, end) - a) for a, b, applied in self._marks if any(applied)
+        )
+
     def check(self, end: int) -> Mismatch | None:
         """Balances all positions before end; None when every token is as asked.
 

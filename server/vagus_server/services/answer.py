@@ -1,0 +1,160 @@
+"""From the engine's outputs to the messages of one stream."""
+
+from typing import Any
+
+import grpc
+import numpy as np
+from vagus.v1 import generation_service_pb2 as pb
+from vagus.v1 import readout_pb2, steering_pb2
+
+from vagus_server.engine.engine import EngineOutput, EngineUnavailable, Running
+from vagus_server.errors import ApiError
+from vagus_server.readouts.render import Renderer
+from vagus_server.readouts.selection import Selection
+from vagus_server.services.prompt import PromptEncoder
+from vagus_server.steering.program import Program
+from vagus_server.steering.receipt import Ledger
+
+_REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
+
+
+class Answer:
+    """Builds one request's messages in order.
+
+    Args:
+        encoder: for the tokens' texts.
+        selection: what is read; None reads nothing.
+        renderer: renders it; None exactly when selection is.
+    """
+
+    def __init__(
+        self, encoder: PromptEncoder, selection: Selection | None, renderer: Renderer | None
+    ) -> None:
+        self._encoder = encoder
+        self._selection = selection
+        self._renderer = renderer
+        self._first = True
+        self._position = 0
+
+    def message(self, running: Running, output: EngineOutput) -> pb.StreamGenerateResponse:
+        """The message for an output."""
+        message = pb.StreamGenerateResponse(text=output.text)
+        if self._first:
+            self._first = False
+            # The state out of which the first token is chosen is the last prompt token's.
+            self._position = len(running.request.token_ids) - 1
+            self._add_prompt(message, running)
+        for i, token_id in enumerate(output.token_ids):
+            message.tokens.append(self._token(token_id, i, running, output))
+            self._position += 1
+        if output.finish_reason is not None:
+            message.finish.CopyFrom(self._finish(running, output))
+        return message
+
+    def _add_prompt(self, message: pb.StreamGenerateResponse, running: Running) -> None:
+        if self._selection is None or self._renderer is None:
+            return
+        message.layout.CopyFrom(self._renderer.layout())
+        prompt_tokens = len(running.request.token_ids)
+        for position in self._selection.prompt_positions(prompt_tokens):
+            row = checked_row(running, position)
+            message.prompt_readouts.append(self._renderer.token(position, row))
+
+    def _token(
+        self, token_id: int, i: int, running: Running, output: EngineOutput
+    ) -> pb.GeneratedToken:
+        token = pb.GeneratedToken(id=token_id, text=self._encoder.token_text(token_id))
+        if self._selection is not None and self._renderer is not None:
+            if self._selection.generation:
+                row = checked_row(running, self._position)
+                token.readout.CopyFrom(self._renderer.token(self._position, row))
+            running.sink.rows.pop(self._position, None)
+        if output.logprobs is not None and i < len(output.logprobs):
+            self._add_logprobs(token, output.logprobs[i], running)
+        return token
+
+    def _add_logprobs(self, token: pb.GeneratedToken, entry: Any, running: Running) -> None:
+        token.logprob = entry[token.id].logprob
+        wanted: int = running.request.sampling["logprobs"]
+        ranked = sorted(entry.items(), key=lambda item: -item[1].logprob)[:wanted]
+        for token_id, info in ranked:
+            token.top_logprobs.add(
+                id=token_id, text=self._encoder.token_text(token_id), logprob=info.logprob
+            )
+
+    def _finish(self, running: Running, output: EngineOutput) -> pb.Finish:
+        reason = _REASONS.get(output.finish_reason or "")
+        if reason is None:
+            # "abort" and "error" are vLLM's words for requests that it gave up by itself.
+            raise EngineUnavailable(f"the engine ended the request: {output.finish_reason}")
+        request = running.request
+        finish = pb.Finish(
+            reason=reason,
+            usage=pb.Usage(
+                prompt_tokens=len(request.token_ids),
+                cached_prompt_tokens=output.cached_tokens,
+                generated_tokens=running.generated,
+            ),
+        )
+        if isinstance(output.stop_reason, str):
+            finish.stop = output.stop_reason
+        elif output.stop_reason is not None:
+            finish.stop_token_id = output.stop_reason
+        if request.program:
+            finish.receipt.CopyFrom(
+                receipt_message(request.program, running.ledger, running.processed_end)
+            )
+        turn = turn_message(running, self._selection, self._renderer)
+        if turn is not None:
+            finish.turn.CopyFrom(turn)
+        return finish
+
+
+def turn_message(
+    running: Running, selection: Selection | None, renderer: Renderer | None
+) -> readout_pb2.TurnReadout | None:
+    """The turn's mean readouts, when generation readouts were asked for and tokens came."""
+    sink = running.sink
+    if selection is None or renderer is None or not selection.generation:
+        return None
+    return None if sink.turn_sum is None else renderer.turn(sink.turn_sum, sink.turn_tokens)
+
+
+def checked_row(running: Running, position: int) -> np.ndarray:
+    """The row of a position; raises when it is missing (a defect) or not finite."""
+    row = running.sink.rows.get(position)
+    if row is None:
+        raise RuntimeError(f"the readout of position {position} did not arrive")
+    if not np.isfinite(row).all():
+        raise ApiError(
+            grpc.StatusCode.INTERNAL,
+            "READOUT_NOT_FINITE",
+            f"the readout of position {position} is not finite",
+            position=position,
+            site="",
+        )
+    return row
+
+
+def receipt_message(program: Program, ledger: Ledger, end: int) -> steering_pb2.Receipt:
+    """The receipt for the positions before end."""
+    receipt = steering_pb2.Receipt(
+        program_digest=program.digest.hex(),
+        cached_tokens=ledger.cached_tokens,
+        processed_tokens=ledger.processed_tokens(end),
+    )
+    for i, operation in enumerate(program.operations):
+        entry = receipt.operations.add(
+            concept=operation.concept, tokens_in_scope=ledger.in_scope(i, end)
+        )
+        counts = ledger.counts(i, end)
+        for count, length, dose in zip(counts, operation.lengths, operation.doses, strict=True):
+            entry.sites.add(
+                site=count.site,
+                tokens=count.tokens,
+                first_position=count.first,
+                last_position=count.last,
+                length=length,
+                dose=dose,
+            )
+    return receipt

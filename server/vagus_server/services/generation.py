@@ -1,0 +1,108 @@
+"""GenerationService."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc
+from vagus.v1 import generation_service_pb2 as pb
+from vagus.v1 import generation_service_pb2_grpc as pb_grpc
+
+from vagus_server.engine.engine import EngineRequest
+from vagus_server.errors import ApiError
+from vagus_server.readouts.render import Renderer
+from vagus_server.readouts.selection import resolve_selection
+from vagus_server.services.answer import Answer
+from vagus_server.services.context import check_deadline, check_request_id, current_call
+from vagus_server.services.sampling import sampling_arguments
+from vagus_server.services.served import Served
+
+
+class GenerationService(pb_grpc.GenerationServiceServicer):
+    """Generates, steered and read."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    async def Generate(  # noqa: N802
+        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GenerateResponse:
+        """Collects the stream into one answer."""
+        response = pb.GenerateResponse()
+        async for message in self._run(request.spec, context):
+            response.text += message.text
+            response.tokens.extend(message.tokens)
+            response.prompt_readouts.extend(message.prompt_readouts)
+            if message.HasField("layout"):
+                response.layout.CopyFrom(message.layout)
+            if message.HasField("finish"):
+                response.finish.CopyFrom(message.finish)
+        return response
+
+    async def StreamGenerate(  # noqa: N802
+        self, request: pb.StreamGenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.StreamGenerateResponse]:
+        """Streams each output of the engine as one message."""
+        async with aclosing(self._run(request.spec, context)) as messages:
+            async for message in messages:
+                yield message
+
+    async def _run(
+        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.StreamGenerateResponse]:
+        request, answer = self._prepare(spec, context)
+        served = self._served
+        start = time.perf_counter()
+        running = served.engine.submit(request)
+        with served.metrics.running(request.program) as progress:
+            try:
+                async with aclosing(running.outputs()) as outputs:
+                    async for output in outputs:
+                        progress.tokens(len(output.token_ids), time.perf_counter() - start)
+                        yield answer.message(running, output)
+            finally:
+                served.engine.close(request)
+                served.metrics.finished(running, served.engine.sinks)
+
+    def _prepare(
+        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext
+    ) -> tuple[EngineRequest, Answer]:
+        """Validates everything before anything is admitted."""
+        served, call = self._served, current_call.get()
+        check_request_id(spec.request_id, "spec.request_id")
+        if spec.request_id:
+            call.request_id = spec.request_id
+        check_deadline(context)
+        served.check_model(spec.model)
+        served.check_pack(spec.pack)
+        token_ids = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
+        sampling = sampling_arguments(
+            spec.sampling,
+            served.max_model_len - len(token_ids),
+            served.vocabulary_size,
+            "spec.sampling",
+        )
+        program = served.resolver.resolve(spec.program, "spec.program")
+        selection = renderer = None
+        if spec.HasField("readouts"):
+            selection = resolve_selection(
+                spec.readouts, served.pack, served.readout_sites, "spec.readouts"
+            )
+            renderer = Renderer(selection, served.pack, served.readout_sites)
+        if call.request_id in served.engine.sinks:
+            raise ApiError(
+                grpc.StatusCode.ALREADY_EXISTS,
+                "REQUEST_ID_IN_USE",
+                "a running request has this id",
+                request_id=call.request_id,
+            )
+        served.check_room()
+        request = EngineRequest(
+            request_id=call.request_id,
+            token_ids=token_ids,
+            sampling=sampling,
+            program=program,
+            read=selection.positions(len(token_ids)) if selection else (),
+            tenant=call.tenant,
+        )
+        return request, Answer(served.encoder, selection, renderer)

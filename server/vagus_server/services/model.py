@@ -1,0 +1,81 @@
+"""ModelService."""
+
+import grpc
+from vagus.v1 import model_service_pb2 as pb
+from vagus.v1 import model_service_pb2_grpc as pb_grpc
+from vagus.v1 import steering_pb2
+
+import vagus_server
+from vagus_server.plugin.pin import VLLM_VERSION
+from vagus_server.services.served import Served
+
+
+class ModelService(pb_grpc.ModelServiceServicer):
+    """Tells what is served and what it can do."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    async def ListModels(  # noqa: N802
+        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListModelsResponse:
+        """The served model."""
+        return pb.ListModelsResponse(models=[self._model()])
+
+    async def GetModel(  # noqa: N802
+        self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetModelResponse:
+        """The served model, by name."""
+        self._served.check_model(request.name)
+        return pb.GetModelResponse(model=self._model())
+
+    def _model(self) -> pb.Model:
+        served = self._served
+        plugin = served.engine.plugin
+        config = served.engine.llm.vllm_config.model_config
+        return pb.Model(
+            name=served.name,
+            architecture=config.architectures[0],
+            sites=plugin.sites,
+            hidden_size=plugin.hidden_size,
+            max_model_len=served.max_model_len,
+            dtype=str(config.dtype).removeprefix("torch."),
+            vocabulary_size=served.vocabulary_size,
+            chat_template=served.encoder.has_chat_template,
+            readout_sites=served.readout_sites,
+            capabilities=self._capabilities(),
+            packs=[served.pack.name],
+            runtime=self._runtime(),
+        )
+
+    def _capabilities(self) -> pb.Capabilities:
+        served = self._served
+        plugin = served.engine.plugin
+        scheduler = served.engine.llm.vllm_config.scheduler_config
+        return pb.Capabilities(
+            actions=["add"],
+            scope_rules=["phase"],
+            units=[
+                steering_pb2.STRENGTH_UNIT_RESIDUAL,
+                steering_pb2.STRENGTH_UNIT_VECTOR,
+                steering_pb2.STRENGTH_UNIT_ABSOLUTE,
+            ],
+            max_operations=plugin.operations,
+            max_programs=plugin.slots - 1,
+            max_vectors=plugin.vectors - 1,
+            max_dose=served.limits.max_dose,
+            max_running_requests=scheduler.max_num_seqs,
+        )
+
+    def _runtime(self) -> pb.Runtime:
+        plugin = self._served.engine.plugin
+        described = self._served.engine.description
+        return pb.Runtime(
+            version=vagus_server.__version__,
+            vllm_version=VLLM_VERSION,
+            model_runner=described["runner"],
+            platform=described["platform"],
+            compilation_mode=described["compilation_mode"],
+            site_installation=[plugin.installation] * plugin.sites,
+            fingerprint=plugin.fingerprint(),
+        )

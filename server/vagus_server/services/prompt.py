@@ -1,0 +1,126 @@
+"""From a prompt message to token ids."""
+
+from typing import Any
+
+import grpc
+import jinja2
+from vagus.v1 import prompt_pb2 as pb
+
+from vagus_server.errors import ApiError, invalid
+
+_ROLES = {
+    pb.ROLE_SYSTEM: "system",
+    pb.ROLE_USER: "user",
+    pb.ROLE_ASSISTANT: "assistant",
+    pb.ROLE_TOOL: "tool",
+}
+#: No tokenizer in use has tokens longer than this on average; longer texts are refused
+#: without being tokenised.
+_CHARACTERS_PER_TOKEN = 64
+
+
+class PromptEncoder:
+    """Tokenises prompts for the served model.
+
+    Args:
+        tokenizer: the model's Hugging Face tokenizer.
+        vocabulary_size: ids at or above it are refused.
+        max_model_len: longest sequence; a prompt must leave room for one token.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary_size: int, max_model_len: int) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary_size = vocabulary_size
+        self._limit = max_model_len - 1
+        self._token_texts: dict[int, str] = {}
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether chat messages can be rendered."""
+        return bool(getattr(self._tokenizer, "chat_template", None))
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token taken alone."""
+        text = self._token_texts.get(token_id)
+        if text is None:
+            text = self._token_texts[token_id] = self._tokenizer.decode([token_id])
+        return text
+
+    def encode(self, prompt: pb.Prompt, field: str, add_generation_prompt: bool) -> list[int]:
+        """Token ids of a prompt, or raises ApiError."""
+        form = prompt.WhichOneof("input")
+        if form == "text":
+            self._check_characters(len(prompt.text), f"{field}.text")
+            ids = list(self._tokenizer.encode(prompt.text))
+        elif form == "token_ids":
+            ids = self._check_ids(list(prompt.token_ids.ids), f"{field}.token_ids.ids")
+        elif form == "chat":
+            ids = self._chat(prompt.chat, f"{field}.chat", add_generation_prompt)
+        else:
+            ids = []
+        if not ids:
+            raise ApiError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "PROMPT_EMPTY",
+                f"{field} has no tokens",
+                field=field,
+            )
+        if len(ids) > self._limit:
+            raise self._too_long(len(ids), field)
+        return ids
+
+    def _check_characters(self, characters: int, field: str) -> None:
+        if characters > self._limit * _CHARACTERS_PER_TOKEN:
+            raise self._too_long(characters // _CHARACTERS_PER_TOKEN, field)
+
+    def _too_long(self, tokens: int, field: str) -> ApiError:
+        return ApiError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "PROMPT_TOO_LONG",
+            f"{field} has {tokens} tokens or more; at most {self._limit} fit the model's context "
+            "with one generated",
+            field=field,
+            tokens=tokens,
+            limit=self._limit,
+        )
+
+    def _check_ids(self, ids: list[int], field: str) -> list[int]:
+        for i, token_id in enumerate(ids):
+            if token_id >= self._vocabulary_size:
+                raise ApiError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "TOKEN_ID_OUT_OF_RANGE",
+                    f"{field}[{i}] is {token_id}; the vocabulary has {self._vocabulary_size}",
+                    field=f"{field}[{i}]",
+                    value=token_id,
+                    limit=self._vocabulary_size - 1,
+                )
+        return ids
+
+    def _chat(self, chat: pb.Chat, field: str, add_generation_prompt: bool) -> list[int]:
+        if not self.has_chat_template:
+            raise _chat_invalid(field, "the model has no chat template")
+        messages = []
+        for i, message in enumerate(chat.messages):
+            if message.role not in _ROLES:
+                invalid(f"{field}.messages[{i}].role", "must be set", value=message.role)
+            messages.append({"role": _ROLES[message.role], "content": message.content})
+        if not messages:
+            return []
+        self._check_characters(sum(len(m["content"]) for m in messages), field)
+        if chat.HasField("add_generation_prompt"):
+            add_generation_prompt = chat.add_generation_prompt
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except jinja2.TemplateError:
+            # Templates refuse what they cannot render, such as two user turns in a row.
+            raise _chat_invalid(field, "the model's template refuses this chat") from None
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _chat_invalid(field: str, problem: str) -> ApiError:
+    return ApiError(
+        grpc.StatusCode.INVALID_ARGUMENT, "CHAT_INVALID", f"{field}: {problem}", field=field
+    )

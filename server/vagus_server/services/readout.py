@@ -1,0 +1,112 @@
+"""ReadoutService."""
+
+import asyncio
+from contextlib import aclosing
+
+import grpc
+import numpy as np
+from vagus.v1 import readout_pb2
+from vagus.v1 import readout_service_pb2 as pb
+from vagus.v1 import readout_service_pb2_grpc as pb_grpc
+
+from vagus_server.engine.engine import EngineRequest, Running
+from vagus_server.errors import invalid
+from vagus_server.readouts.render import Renderer
+from vagus_server.readouts.selection import Selection, resolve_selection
+from vagus_server.services.answer import checked_row, receipt_message
+from vagus_server.services.context import check_deadline, current_call
+from vagus_server.services.served import Served
+
+_MAX_INPUTS = 64
+#: vLLM always generates; a reading is over with its first token, which is thrown away.
+_SAMPLING = {"temperature": 0.0, "max_tokens": 1}
+
+
+class ReadoutService(pb_grpc.ReadoutServiceServicer):
+    """Reads given text: prefill alone, all inputs in one batch."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    async def ReadText(  # noqa: N802
+        self, request: pb.ReadTextRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ReadTextResponse:
+        """Scores the inputs."""
+        served = self._served
+        check_deadline(context)
+        served.check_model(request.model)
+        count = len(request.inputs)
+        if not 1 <= count <= _MAX_INPUTS:
+            invalid("inputs", f"must have 1 to {_MAX_INPUTS} entries", value=count)
+        selection = self._selection(request)
+        renderer = Renderer(selection, served.pack, served.readout_sites)
+        program = served.resolver.resolve(request.program, "program")
+        call = current_call.get()
+        requests = []
+        for i, prompt in enumerate(request.inputs):
+            ids = served.encoder.encode(prompt, f"inputs[{i}]", add_generation_prompt=False)
+            requests.append(
+                EngineRequest(
+                    request_id=f"{call.request_id}-{i}",
+                    token_ids=ids,
+                    sampling=_SAMPLING,
+                    program=program,
+                    read=selection.positions(len(ids)),
+                    tenant=call.tenant,
+                    monitor=False,
+                )
+            )
+        served.check_room(count)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._read(r, selection, renderer)) for r in requests]
+        return pb.ReadTextResponse(layout=renderer.layout(), results=[t.result() for t in tasks])
+
+    def _selection(self, request: pb.ReadTextRequest) -> Selection:
+        if request.readouts.generation:
+            invalid("readouts.generation", "reads generated tokens, and nothing is generated")
+        wanted = readout_pb2.ReadoutSelection()
+        wanted.CopyFrom(request.readouts)
+        if not wanted.last_prompt_token:
+            wanted.prompt = True
+        served = self._served
+        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts")
+
+    async def _read(
+        self, request: EngineRequest, selection: Selection, renderer: Renderer
+    ) -> pb.TextReadout:
+        engine = self._served.engine
+        running = engine.submit(request)
+        try:
+            async with aclosing(running.outputs()) as outputs:
+                async for _ in outputs:
+                    pass
+            return self._result(running, selection, renderer)
+        finally:
+            engine.close(request)
+            self._served.metrics.read(running, engine.sinks)
+
+    def _result(
+        self, running: Running, selection: Selection, renderer: Renderer
+    ) -> pb.TextReadout:
+        ids = running.request.token_ids
+        result = pb.TextReadout(token_count=len(ids))
+        rows: list[np.ndarray] = []
+        for position in selection.prompt_positions(len(ids)):
+            row = checked_row(running, position)
+            result.tokens.add(
+                id=ids[position],
+                text=self._served.encoder.token_text(ids[position]),
+                readout=renderer.token(position, row),
+            )
+            if position > 0:
+                rows.append(row)
+        if rows:
+            total = np.sum(rows, axis=0, dtype=np.float64)
+            result.mean.CopyFrom(renderer.turn(total, len(rows)))
+        if running.request.program:
+            result.receipt.CopyFrom(
+                receipt_message(running.request.program, running.ledger, running.processed_end)
+            )
+        return result
+
+

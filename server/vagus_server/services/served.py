@@ -1,0 +1,76 @@
+"""What is served: the engine, the pack, and what every service needs of them."""
+
+from dataclasses import dataclass
+
+import grpc
+
+from vagus_server.engine.engine import Engine
+from vagus_server.errors import ApiError
+from vagus_server.metrics.metrics import Metrics
+from vagus_server.packs.pack import Pack
+from vagus_server.services.prompt import PromptEncoder
+from vagus_server.steering.resolve import Resolver
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that the operator sets.
+
+    Args:
+        max_dose: greatest sum of |dose| over a program's operations and sites.
+        max_requests: most requests in the engine, running and waiting together.
+    """
+
+    max_dose: float = 1.0
+    max_requests: int = 1024
+
+
+class Served:
+    """One served model with its pack."""
+
+    def __init__(self, name: str, engine: Engine, metrics: Metrics, limits: Limits) -> None:
+        config = engine.llm.vllm_config.model_config
+        self.name = name
+        self.engine = engine
+        self.metrics = metrics
+        self.limits = limits
+        self.pack: Pack = engine.pack
+        self.max_model_len: int = config.max_model_len
+        self.vocabulary_size: int = config.get_vocab_size()
+        self.readout_sites = engine.plugin.readout_sites
+        self.encoder = PromptEncoder(
+            engine.llm.get_tokenizer(), self.vocabulary_size, self.max_model_len
+        )
+        self.resolver = Resolver(
+            self.pack, engine.vector_of, engine.plugin.operations, limits.max_dose
+        )
+
+    def check_model(self, name: str) -> None:
+        """Raises MODEL_NOT_FOUND unless name is empty or the served model's."""
+        if name not in ("", self.name):
+            raise ApiError(
+                grpc.StatusCode.NOT_FOUND,
+                "MODEL_NOT_FOUND",
+                f"no model {name} is served here; {self.name} is",
+                model=name,
+            )
+
+    def check_pack(self, name: str) -> None:
+        """Raises PACK_NOT_FOUND unless name is empty or the pack's name or digest."""
+        if name not in ("", self.pack.name, self.pack.digest):
+            raise ApiError(
+                grpc.StatusCode.NOT_FOUND,
+                "PACK_NOT_FOUND",
+                f"no pack {name} is served here; {self.pack.name} is",
+                pack=name,
+            )
+
+    def check_room(self, requests: int = 1) -> None:
+        """Raises QUEUE_FULL when the engine has no room for so many more requests."""
+        if len(self.engine.sinks) + requests > self.limits.max_requests:
+            raise ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "QUEUE_FULL",
+                f"{self.limits.max_requests} requests are running or waiting; try again later",
+                limit=self.limits.max_requests,
+            )

@@ -1,0 +1,27 @@
+"""Fixtures of the tests on the real engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.app_thread import PACK
+from support.reference import Reference
+
+
+@pytest.fixture(scope="session")
+def reference(model_folder: Path) -> Reference:
+    """Hugging Face with plain hooks, on the same weights."""
+    from vagus_server.packs.pack import Pack
+
+    pack = Pack.load(PACK)
+    return Reference(model_folder, PACK, pack.names, pack.readout_site)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Any:
+    """After every test: no request, slot, sink or program is left on the shared server."""
+    yield
+    if "server" in request.fixturenames:
+        from support.waiting import wait_until_idle
+
+        wait_until_idle(request.getfixturevalue("server"))
