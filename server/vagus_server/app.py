@@ -30,6 +30,7 @@ from vagus_server.engine.settings import EngineSettings
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import Pack, PackError
+from vagus_server.services.answer import MAX_MESSAGE_BYTES
 from vagus_server.services.concept import ConceptService
 from vagus_server.services.generation import GenerationService
 from vagus_server.services.interceptor import CallInterceptor
@@ -51,7 +52,6 @@ SERVICE_NAMES = tuple(
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GRACE_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
-_MAX_MESSAGE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
     server = grpc.aio.server(
         interceptors=[CallInterceptor(metrics)],
         options=[
-            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             # Two servers on one port would share its calls at random.
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -51,6 +51,9 @@ def serve(
         int | None, typer.Option(help="Longest sequence in tokens; default: the model's.")
     ] = None,
     max_running: Annotated[int, typer.Option(help="Most requests in a batch.")] = 256,
+    max_batched_tokens: Annotated[
+        int | None, typer.Option(help="Token budget of a forward pass; default: vLLM's.")
+    ] = None,
     max_requests: Annotated[
         int, typer.Option(help="Most requests running and waiting together.")
     ] = 1024,
@@ -93,6 +96,7 @@ def serve(
             dtype=dtype or ("float32" if on_cpu else "auto"),
             max_model_len=max_model_len,
             max_running=max_running,
+            max_batched_tokens=max_batched_tokens,
             kv_cache_gib=(kv_cache_gib or 2.0) if on_cpu else kv_cache_gib,
             gpu_memory_utilization=gpu_memory_utilization,
             tensor_parallel=tensor_parallel,
@@ -164,6 +168,7 @@ def _configure_logging(verbose: bool) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("TQDM_DISABLE", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from vagus.v1 import error_reason_pb2
 
@@ -20,30 +21,42 @@ class ApiError(Exception):
 
     Args:
         code: the status code that error_reason.proto states for the reason.
+        retry_seconds: adds google.rpc.RetryInfo; only for what passes by itself.
         reason: a value of ErrorReason without its prefix, for example "PROMPT_EMPTY".
-        message: one sentence; everything dynamic in it is also in the metadata.
+        message: one sentence; everything dynamic in it is also in the metadata. It travels in
+            a header, so what the caller sent goes in through `short`.
         metadata: values as error_reason.proto lists them; they become strings.
     """
 
     def __init__(
-        self, code: grpc.StatusCode, reason: str, message: str, **metadata: object
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        message: str,
+        retry_seconds: int | None = None,
+        **metadata: object,
     ) -> None:
         super().__init__(message)
         Reason.Value(f"ERROR_REASON_{reason}")  # a reason outside the catalogue is a defect
         self.code = code
         self.reason = reason
         self.message = message
-        self.metadata = {key: _text(value) for key, value in metadata.items()}
+        self.retry_seconds = retry_seconds
+        self.metadata = {key: short(value) for key, value in metadata.items()}
 
     def trailing_metadata(self) -> tuple[str, bytes]:
         """The rich status as the metadata entry that clients of every language read."""
         info = error_details_pb2.ErrorInfo(
             reason=self.reason, domain=DOMAIN, metadata=self.metadata
         )
-        detail = any_pb2.Any()
-        detail.Pack(info)
+        details: list[Message] = [info]
+        if self.retry_seconds is not None:
+            delay = Duration(seconds=self.retry_seconds)
+            details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         code: int = self.code.value[0]
-        status = status_pb2.Status(code=code, message=self.message, details=[detail])
+        status = status_pb2.Status(code=code, message=self.message)
+        for detail in details:
+            status.details.add().Pack(detail)
         return (_DETAILS_KEY, status.SerializeToString())
 
 
@@ -70,11 +83,13 @@ def not_implemented(field: str, feature: str) -> NoReturn:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The known name most like the one given, or an empty string."""
-    return next(iter(difflib.get_close_matches(_text(name), list(names), n=1)), "")
+    """The known name most like the one given, in any case, or an empty string."""
+    known = {n.casefold(): n for n in names}
+    matches = difflib.get_close_matches(short(name).casefold(), list(known), n=1)
+    return known[matches[0]] if matches else ""
 
 
-def _text(value: object) -> str:
-    # Metadata echoes what the caller sent: keep it short and printable.
+def short(value: object) -> str:
+    """The value's text, cut to 200 characters: headers are limited to a few kilobytes."""
     text = str(value)
     return text if len(text) <= 200 else text[:199] + "…"

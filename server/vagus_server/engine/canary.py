@@ -8,7 +8,7 @@ import uuid
 
 import numpy as np
 
-from vagus_server.engine.engine import Engine, EngineRequest, drain
+from vagus_server.engine.engine import Engine, EngineRequest, ReceiptMismatch, drain
 from vagus_server.plugin.pin import Unsupported
 from vagus_server.readouts.render import AFTER, BEFORE
 from vagus_server.steering.program import ALL, Operation, Program
@@ -87,6 +87,9 @@ async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarr
     running = engine.submit(request)
     try:
         await drain(running.outputs())
+    except ReceiptMismatch as error:
+        raise CanaryFailed(f"the device did not steer as asked: {error}") from None
+    else:
         rows = [running.row(p) for p in range(len(prompt) - 1, running.processed_end)]
     finally:
         engine.close(request)

@@ -230,11 +230,14 @@ class Engine:
     @property
     def healthy(self) -> bool:
         """Whether vLLM still runs."""
-        return not self.llm.errored
+        return self.llm is not None and not self.llm.errored
 
     def shutdown(self) -> None:
-        """Stops vLLM and its processes."""
-        self.llm.shutdown()
+        """Stops vLLM and its processes; a second call does nothing."""
+        if self.llm is not None:
+            self.llm.shutdown()
+            # vLLM's destructor fails noisily if it runs while the interpreter ends.
+            self.llm = None
 
 
 async def drain(outputs: AsyncIterator[EngineOutput]) -> list[EngineOutput]:

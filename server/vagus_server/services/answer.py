@@ -8,12 +8,15 @@ from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2, steering_pb2
 
 from vagus_server.engine.engine import EngineOutput, EngineUnavailable, Running
-from vagus_server.errors import ApiError
+from vagus_server.errors import ApiError, invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection
 from vagus_server.services.prompt import PromptEncoder
 from vagus_server.steering.program import Program
 from vagus_server.steering.receipt import Ledger
+
+#: Largest message in either direction, in bytes.
+MAX_MESSAGE_BYTES = 16 << 20
 
 _REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
 
@@ -118,6 +121,19 @@ def turn_message(
     if selection is None or renderer is None or not selection.generation:
         return None
     return None if sink.turn_sum is None else renderer.turn(sink.turn_sum, sink.turn_tokens)
+
+
+def check_answer_size(selection: Selection, tokens: int, field: str) -> None:
+    """Raises ApiError when the readouts of so many tokens would not fit one message."""
+    size = selection.answer_bytes(tokens)
+    if size > MAX_MESSAGE_BYTES:
+        invalid(
+            field,
+            f"would take about {size} bytes for {tokens} tokens, and a message holds "
+            f"{MAX_MESSAGE_BYTES}: read fewer tokens or concepts",
+            value=size,
+            limit=MAX_MESSAGE_BYTES,
+        )
 
 
 def checked_row(running: Running, position: int) -> np.ndarray:

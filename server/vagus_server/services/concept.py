@@ -9,7 +9,7 @@ from vagus.v1 import concept_service_pb2_grpc as pb_grpc
 
 from vagus_server.errors import invalid
 from vagus_server.services.served import Served
-from vagus_server.steering.resolve import concept_not_found
+from vagus_server.steering.resolve import check_concept
 
 _MAX_PAGE = 1000
 
@@ -25,9 +25,16 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
     ) -> pb.ListConceptsResponse:
         """Concepts by name; a page token is the last name of the page before."""
         if request.page_size > _MAX_PAGE:
-            invalid("page_size", f"must be at most {_MAX_PAGE}", value=request.page_size)
+            invalid(
+                "page_size",
+                f"must be at most {_MAX_PAGE}",
+                value=request.page_size,
+                limit=_MAX_PAGE,
+            )
         if request.page_token and request.page_token not in self._served.pack.index:
-            invalid("page_token", "is not one that this server gave out")
+            invalid(
+                "page_token", "is not one that this server gave out", value=request.page_token
+            )
         names = [n for n in sorted(self._served.pack.names) if n > request.page_token]
         page = names[: request.page_size or _MAX_PAGE]
         more = len(names) > len(page)
@@ -40,8 +47,7 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         self, request: pb.GetConceptRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetConceptResponse:
         """One concept."""
-        if request.name not in self._served.pack.index:
-            raise concept_not_found(request.name, "name", self._served.pack)
+        check_concept(request.name, "name", self._served.pack)
         return pb.GetConceptResponse(
             concept=self._concept(request.name, request.include_vectors)
         )

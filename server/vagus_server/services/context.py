@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from vagus_server.errors import invalid
+from vagus_server.errors import ApiError, invalid
 
 REQUEST_ID_KEY = "vagus-request-id"
 TENANT_KEY = "vagus-tenant"
@@ -28,26 +28,25 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 def call_from(method: str, context: Any) -> Call:
-    """Reads the call's metadata; raises ApiError for a tenant that is not visible ASCII."""
-    tenant = ""
-    for key, value in context.invocation_metadata() or ():
-        if key == TENANT_KEY:
-            tenant = value
+    """Reads the call's metadata; raises ApiError unless the tenant is one of visible ASCII."""
+    tenants = [v for key, v in context.invocation_metadata() or () if key == TENANT_KEY]
+    if len(tenants) > 1:
+        # One of a caller and one of a proxy: taking either would guess whose cache it is.
+        invalid(TENANT_KEY, "must be given once", value=len(tenants), limit=1)
+    tenant = tenants[0] if tenants else ""
     if tenant and not _VISIBLE.fullmatch(tenant):
-        invalid(TENANT_KEY, "must be 1 to 128 visible ASCII characters")
+        invalid(TENANT_KEY, "must be 1 to 128 visible ASCII characters", value=tenant)
     return Call(method, tenant)
 
 
 def check_request_id(request_id: str, name: str) -> None:
     """Raises ApiError unless the id is empty or 1 to 128 visible ASCII characters."""
     if request_id and not _VISIBLE.fullmatch(request_id):
-        invalid(name, "must be 1 to 128 visible ASCII characters")
+        invalid(name, "must be 1 to 128 visible ASCII characters", value=request_id)
 
 
 def check_deadline(context: grpc.aio.ServicerContext) -> None:
     """Raises DEADLINE_EXCEEDED when the call's deadline is already past."""
-    from vagus_server.errors import ApiError
-
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         raise ApiError(

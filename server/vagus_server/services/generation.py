@@ -9,11 +9,15 @@ from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
 
 from vagus_server.engine.engine import EngineRequest
-from vagus_server.errors import ApiError
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import resolve_selection
-from vagus_server.services.answer import Answer
-from vagus_server.services.context import check_deadline, check_request_id, current_call
+from vagus_server.services.answer import Answer, check_answer_size
+from vagus_server.services.context import (
+    REQUEST_ID_KEY,
+    check_deadline,
+    check_request_id,
+    current_call,
+)
 from vagus_server.services.sampling import sampling_arguments
 from vagus_server.services.served import Served
 
@@ -29,7 +33,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     ) -> pb.GenerateResponse:
         """Collects the stream into one answer."""
         response = pb.GenerateResponse()
-        async for message in self._run(request.spec, context):
+        async for message in self._run(request.spec, context, whole=True):
             response.text += message.text
             response.tokens.extend(message.tokens)
             response.prompt_readouts.extend(message.prompt_readouts)
@@ -43,14 +47,20 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         self, request: pb.StreamGenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
         """Streams each output of the engine as one message."""
-        async with aclosing(self._run(request.spec, context)) as messages:
+        async with aclosing(self._run(request.spec, context, whole=False)) as messages:
+            first = True
             async for message in messages:
+                if first:
+                    # An empty frame of initial metadata looks like none to gRPC in Python.
+                    request_id = current_call.get().request_id
+                    await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
+                    first = False
                 yield message
 
     async def _run(
-        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext
+        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext, *, whole: bool
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
-        request, answer = self._prepare(spec, context)
+        request, answer = self._prepare(spec, context, whole)
         served = self._served
         start = time.perf_counter()
         running = served.engine.submit(request)
@@ -65,9 +75,12 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                 served.metrics.finished(running, served.engine.sinks)
 
     def _prepare(
-        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext
+        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext, whole: bool
     ) -> tuple[EngineRequest, Answer]:
-        """Validates everything before anything is admitted."""
+        """Validates everything before anything is admitted.
+
+        `whole`: the answer is one message, not one per output.
+        """
         served, call = self._served, current_call.get()
         check_request_id(spec.request_id, "spec.request_id")
         if spec.request_id:
@@ -89,13 +102,11 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                 spec.readouts, served.pack, served.readout_sites, "spec.readouts"
             )
             renderer = Renderer(selection, served.pack, served.readout_sites)
-        if call.request_id in served.engine.sinks:
-            raise ApiError(
-                grpc.StatusCode.ALREADY_EXISTS,
-                "REQUEST_ID_IN_USE",
-                "a running request has this id",
-                request_id=call.request_id,
-            )
+            tokens = len(selection.prompt_positions(len(token_ids)))
+            if whole and selection.generation:
+                tokens += sampling["max_tokens"]
+            check_answer_size(selection, tokens, "spec.readouts")
+        served.check_unused(call.request_id, call.request_id)
         served.check_room()
         request = EngineRequest(
             request_id=call.request_id,

@@ -13,6 +13,7 @@ from vagus_server.engine.engine import EngineUnavailable, ReceiptMismatch
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
+from vagus_server.services.unknown import check_known
 
 logger = logging.getLogger("vagus.server")
 
@@ -51,7 +52,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _unary(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(request: Any, context: Any) -> Any:
             async with _Guard(method, context, self._metrics):
-                _check_parsed(request)
+                _check_request(request)
                 return await behavior(request, context)
 
         return handle
@@ -59,7 +60,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _stream(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
             async with _Guard(method, context, self._metrics):
-                _check_parsed(request)
+                _check_request(request)
                 responses = behavior(request, context)
                 try:
                     async for response in responses:
@@ -81,7 +82,7 @@ def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse_or_mark
 
 
-def _check_parsed(request: Any) -> None:
+def _check_request(request: Any) -> None:
     if isinstance(request, _Malformed):
         raise ApiError(
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -89,6 +90,7 @@ def _check_parsed(request: Any) -> None:
             "the message cannot be parsed: it is damaged, or a string is not valid UTF-8",
             field="",
         )
+    check_known(request)
 
 
 class _Guard:

@@ -53,6 +53,8 @@ class PromptEncoder:
             self._check_characters(len(prompt.text), f"{field}.text")
             ids = list(self._tokenizer.encode(prompt.text))
         elif form == "token_ids":
+            if len(prompt.token_ids.ids) > self._limit:
+                raise self._too_long(len(prompt.token_ids.ids), field)
             ids = self._check_ids(list(prompt.token_ids.ids), f"{field}.token_ids.ids")
         elif form == "chat":
             ids = self._chat(prompt.chat, f"{field}.chat", add_generation_prompt)
@@ -103,7 +105,11 @@ class PromptEncoder:
         messages = []
         for i, message in enumerate(chat.messages):
             if message.role not in _ROLES:
-                invalid(f"{field}.messages[{i}].role", "must be set", value=message.role)
+                invalid(
+                    f"{field}.messages[{i}].role",
+                    "must be SYSTEM, USER, ASSISTANT or TOOL",
+                    value=message.role,
+                )
             messages.append({"role": _ROLES[message.role], "content": message.content})
         if not messages:
             return []

@@ -13,8 +13,8 @@ from vagus_server.engine.engine import EngineRequest, Running
 from vagus_server.errors import invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection, resolve_selection
-from vagus_server.services.answer import checked_row, receipt_message
-from vagus_server.services.context import check_deadline, current_call
+from vagus_server.services.answer import check_answer_size, checked_row, receipt_message
+from vagus_server.services.context import check_deadline, check_request_id, current_call
 from vagus_server.services.served import Served
 
 _MAX_INPUTS = 64
@@ -35,13 +35,19 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         served = self._served
         check_deadline(context)
         served.check_model(request.model)
+        served.check_pack(request.pack)
+        call = current_call.get()
+        check_request_id(request.request_id, "request_id")
+        if request.request_id:
+            call.request_id = request.request_id
         count = len(request.inputs)
         if not 1 <= count <= _MAX_INPUTS:
-            invalid("inputs", f"must have 1 to {_MAX_INPUTS} entries", value=count)
+            invalid(
+                "inputs", f"must have 1 to {_MAX_INPUTS} entries", value=count, limit=_MAX_INPUTS
+            )
         selection = self._selection(request)
         renderer = Renderer(selection, served.pack, served.readout_sites)
         program = served.resolver.resolve(request.program, "program")
-        call = current_call.get()
         requests = []
         for i, prompt in enumerate(request.inputs):
             ids = served.encoder.encode(prompt, f"inputs[{i}]", add_generation_prompt=False)
@@ -56,9 +62,16 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                     monitor=False,
                 )
             )
+        served.check_unused(call.request_id, *(r.request_id for r in requests))
+        tokens = sum(len(selection.prompt_positions(len(r.token_ids))) for r in requests)
+        check_answer_size(selection, tokens, "readouts")
         served.check_room(count)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._read(r, selection, renderer)) for r in requests]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._read(r, selection, renderer)) for r in requests]
+        except ExceptionGroup as failures:
+            # The first failure has cancelled the others: it alone says what was wrong.
+            raise failures.exceptions[0] from None
         return pb.ReadTextResponse(layout=renderer.layout(), results=[t.result() for t in tasks])
 
     def _selection(self, request: pb.ReadTextRequest) -> Selection:

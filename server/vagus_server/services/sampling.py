@@ -103,6 +103,7 @@ def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, 
                 f"{field}.stop[{i}]",
                 f"must have 1 to {_MAX_STOP_CHARACTERS} characters",
                 value=len(stop),
+                limit=_MAX_STOP_CHARACTERS,
             )
     tokens = list(message.stop_token_ids)
     _check_count(len(tokens), _MAX_STOP_TOKENS, f"{field}.stop_token_ids")

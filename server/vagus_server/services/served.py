@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import grpc
 
 from vagus_server.engine.engine import Engine
-from vagus_server.errors import ApiError
+from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
 from vagus_server.services.prompt import PromptEncoder
@@ -51,7 +51,7 @@ class Served:
             raise ApiError(
                 grpc.StatusCode.NOT_FOUND,
                 "MODEL_NOT_FOUND",
-                f"no model {name} is served here; {self.name} is",
+                f"no model {short(name)} is served here; {self.name} is",
                 model=name,
             )
 
@@ -61,8 +61,18 @@ class Served:
             raise ApiError(
                 grpc.StatusCode.NOT_FOUND,
                 "PACK_NOT_FOUND",
-                f"no pack {name} is served here; {self.pack.name} is",
+                f"no pack {short(name)} is served here; {self.pack.name} is",
                 pack=name,
+            )
+
+    def check_unused(self, request_id: str, *engine_ids: str) -> None:
+        """Raises REQUEST_ID_IN_USE when a running request has one of the engine's ids."""
+        if any(engine_id in self.engine.sinks for engine_id in engine_ids):
+            raise ApiError(
+                grpc.StatusCode.ALREADY_EXISTS,
+                "REQUEST_ID_IN_USE",
+                "a running request has this id",
+                request_id=request_id,
             )
 
     def check_room(self, requests: int = 1) -> None:
@@ -72,5 +82,6 @@ class Served:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "QUEUE_FULL",
                 f"{self.limits.max_requests} requests are running or waiting; try again later",
+                retry_seconds=1,
                 limit=self.limits.max_requests,
             )

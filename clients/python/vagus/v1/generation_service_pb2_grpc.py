@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class GenerationServiceStub:
     """Generates text, steered per request, with the concepts' readouts.
+
+    Metadata of every call of this API: `vagus-tenant` (1 to 128 visible ASCII
+    characters) separates the prefix cache from other tenants'; the answer's
+    trailing metadata carries `vagus-request-id`, with which the server logs it.
     """
 
     def __init__(self, channel):
@@ -49,6 +53,10 @@ class GenerationServiceStub:
 
 class GenerationServiceServicer:
     """Generates text, steered per request, with the concepts' readouts.
+
+    Metadata of every call of this API: `vagus-tenant` (1 to 128 visible ASCII
+    characters) separates the prefix cache from other tenants'; the answer's
+    trailing metadata carries `vagus-request-id`, with which the server logs it.
     """
 
     def Generate(self, request, context):
@@ -60,8 +68,8 @@ class GenerationServiceServicer:
 
     def StreamGenerate(self, request, context):
         """Generates and streams tokens with their readouts as they arise. The last
-        message carries `finish`. Initial metadata is sent when the engine has
-        admitted the request, so that a call without it can be retried.
+        message carries `finish`. Initial metadata (with `vagus-request-id`) is
+        sent with the first message, so a call that fails before it can be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +98,10 @@ def add_GenerationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class GenerationService:
     """Generates text, steered per request, with the concepts' readouts.
+
+    Metadata of every call of this API: `vagus-tenant` (1 to 128 visible ASCII
+    characters) separates the prefix cache from other tenants'; the answer's
+    trailing metadata carries `vagus-request-id`, with which the server logs it.
     """
 
     @staticmethod

@@ -10,16 +10,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReadTextRequest(_message.Message):
-    __slots__ = ("model", "inputs", "readouts", "program")
+    __slots__ = ("model", "inputs", "readouts", "program", "pack", "request_id")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     READOUTS_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[_prompt_pb2.Prompt]
     readouts: _readout_pb2.ReadoutSelection
     program: _steering_pb2.Program
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_prompt_pb2.Prompt, _Mapping]]] = ..., readouts: _Optional[_Union[_readout_pb2.ReadoutSelection, _Mapping]] = ..., program: _Optional[_Union[_steering_pb2.Program, _Mapping]] = ...) -> None: ...
+    pack: str
+    request_id: str
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_prompt_pb2.Prompt, _Mapping]]] = ..., readouts: _Optional[_Union[_readout_pb2.ReadoutSelection, _Mapping]] = ..., program: _Optional[_Union[_steering_pb2.Program, _Mapping]] = ..., pack: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReadTextResponse(_message.Message):
     __slots__ = ("layout", "results")

@@ -1,0 +1,57 @@
+"""What both clients share: their options, and the state that they give to each call."""
+
+from os import PathLike
+
+import grpc
+
+from vagus import _constants
+from vagus._channel import call_metadata, channel_credentials, channel_options
+from vagus._retry import Attempts
+
+
+class ClientBase:
+    """Options of a client.
+
+    Args:
+        target: The server, as "host:port" or any gRPC target.
+        insecure: Talk plaintext to a server that is not on this machine. Without it only
+            loopback targets are plaintext; all others need TLS.
+        credentials: TLS credentials, for example with a client certificate.
+        ca: Path of a PEM file with the certificates to trust, instead of the system's.
+        tenant: Whose requests these are; tenants share no prefix cache.
+        api_key: Sent as a bearer token. Refused over plaintext to another machine.
+        timeout: Seconds that a call may take by default, retries included.
+        max_retries: Attempts after the first. Only calls that the server cannot have begun are
+            tried again: those that end with UNAVAILABLE, or with RESOURCE_EXHAUSTED and the
+            server's advice to retry, before anything was received.
+
+    Raises:
+        ValueError: The options contradict each other.
+        OSError: The certificate file cannot be read.
+    """
+
+    def __init__(
+        self,
+        target: str = _constants.DEFAULT_TARGET,
+        *,
+        insecure: bool = False,
+        credentials: grpc.ChannelCredentials | None = None,
+        ca: str | PathLike[str] | None = None,
+        tenant: str = "",
+        api_key: str = "",
+        timeout: float = _constants.DEFAULT_TIMEOUT_S,
+        max_retries: int = _constants.DEFAULT_MAX_RETRIES,
+    ) -> None:
+        self._target = target
+        self._credentials = channel_credentials(
+            target, insecure=insecure, credentials=credentials, ca=ca
+        )
+        self._channel_options = channel_options(target)
+        self._metadata = call_metadata(
+            target, tenant=tenant, api_key=api_key, plaintext=self._credentials is None
+        )
+        self._timeout = timeout
+        self._max_retries = max_retries
+
+    def _attempts(self, timeout: float | None) -> Attempts:
+        return Attempts(self._timeout if timeout is None else timeout, self._max_retries)

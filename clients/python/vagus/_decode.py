@@ -1,0 +1,108 @@
+"""From the messages of the wire to results."""
+
+from collections.abc import Sequence
+
+from vagus._errors import DataLoss
+from vagus._readout import TokenReadout, TurnReadout, token_readout, turn_readout
+from vagus._result import Event, FinishReason, Reading, Result, Token
+from vagus.v1 import generation_service_pb2 as pb
+from vagus.v1.readout_pb2 import ReadoutLayout
+from vagus.v1.readout_service_pb2 import ReadTextResponse
+
+_FINISH_REASONS: dict[int, FinishReason] = {
+    pb.FINISH_REASON_STOP: "stop",
+    pb.FINISH_REASON_LENGTH: "length",
+}
+
+
+class Accumulator:
+    """Turns the messages of one generation into events, and adds them up to a result."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._tokens: list[Token] = []
+        self._prompt_readouts: tuple[TokenReadout, ...] = ()
+        self._layout = ReadoutLayout()
+        self._finish = pb.Finish()
+        self._turn: TurnReadout | None = None
+        self.messages = 0
+        self.request_id = ""
+
+    def push(self, message: pb.StreamGenerateResponse | pb.GenerateResponse) -> Event:
+        """Add a message, which for a unary call is the whole answer.
+
+        Raises:
+            DataLoss: The message contradicts itself.
+        """
+        if isinstance(message, pb.StreamGenerateResponse) and message.index:
+            raise DataLoss("this client keeps one continuation apart, and the server sent more")
+        if message.HasField("layout"):
+            self._layout = message.layout
+        if message.HasField("finish"):
+            self._finish = message.finish
+        concepts = self._layout.concepts
+        if message.finish.HasField("turn"):
+            self._turn = turn_readout(message.finish.turn, concepts)
+        event = Event(
+            message.text,
+            tuple(_token(token, concepts) for token in message.tokens),
+            tuple(token_readout(readout, concepts) for readout in message.prompt_readouts),
+            _FINISH_REASONS.get(message.finish.reason),
+        )
+        self.messages += 1
+        self._text.append(event.text)
+        self._tokens += event.tokens
+        self._prompt_readouts += event.prompt_readouts
+        return event
+
+    def check_complete(self) -> None:
+        """Raise `DataLoss` when no message said how the request ended."""
+        if not self._finish.reason:
+            raise DataLoss("the stream ended without its last message", request_id=self.request_id)
+
+    @property
+    def result(self) -> Result:
+        """Everything that has arrived."""
+        finish = self._finish
+        return Result(
+            text="".join(self._text),
+            tokens=tuple(self._tokens),
+            prompt_readouts=self._prompt_readouts,
+            finish_reason=_FINISH_REASONS.get(finish.reason),
+            stop=finish.stop,
+            stop_token_id=finish.stop_token_id if finish.HasField("stop_token_id") else None,
+            usage=finish.usage,
+            receipt=finish.receipt if finish.HasField("receipt") else None,
+            turn=self._turn,
+            pack_digest=self._layout.pack_digest,
+            request_id=self.request_id,
+        )
+
+
+def readings(response: ReadTextResponse) -> list[Reading]:
+    """Decode the answer of ReadText."""
+    layout = response.layout
+    return [
+        Reading(
+            tokens=tuple(
+                Token(token.id, token.text, token_readout(token.readout, layout.concepts))
+                for token in result.tokens
+            ),
+            mean=turn_readout(result.mean, layout.concepts),
+            token_count=result.token_count,
+            receipt=result.receipt if result.HasField("receipt") else None,
+            pack_digest=layout.pack_digest,
+        )
+        for result in response.results
+    ]
+
+
+def _token(message: pb.GeneratedToken, concepts: Sequence[str]) -> Token:
+    readout = token_readout(message.readout, concepts) if message.HasField("readout") else None
+    return Token(
+        id=message.id,
+        text=message.text,
+        readout=readout,
+        logprob=message.logprob if message.HasField("logprob") else None,
+        top_logprobs=tuple(message.top_logprobs),
+    )

@@ -1,0 +1,62 @@
+"""How tokens are chosen."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from vagus.v1 import sampling_pb2 as pb
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Keyword arguments of generating calls; what is not given takes the server's default.
+
+    Keys:
+        temperature: 0 is greedy. Range 0 to 2; default 1.
+        top_p: Nucleus mass, above 0 up to 1. Default 1.
+        top_k: Number of most likely tokens kept; 0 keeps all. Default 0.
+        min_p: Minimum probability relative to the most likely token, 0 to 1. Default 0.
+        presence_penalty: -2 to 2. Default 0.
+        frequency_penalty: -2 to 2. Default 0.
+        repetition_penalty: Above 0 up to 2. Default 1.
+        seed: Makes the sampling of this request repeatable.
+        max_tokens: Most tokens to generate. Default 256.
+        min_tokens: Fewest tokens before anything but max_tokens may end the request.
+        ignore_eos: Go on past the end-of-sequence token.
+        stop: The request ends before one of these strings appears.
+        stop_token_ids: The request ends after one of these tokens.
+        logprobs: Number of alternatives returned with each token, 0 to 20; 0 returns the
+            chosen token's log-probability alone, unset none.
+        n: Number of continuations. Servers refuse more than 1 today.
+    """
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    presence_penalty: float
+    frequency_penalty: float
+    repetition_penalty: float
+    seed: int
+    max_tokens: int
+    min_tokens: int
+    ignore_eos: bool
+    stop: str | Sequence[str]
+    stop_token_ids: Sequence[int]
+    logprobs: int
+    n: int
+
+
+def sampling_message(options: SamplingOptions) -> pb.Sampling | None:
+    """The proto form; None when every option is the server's default.
+
+    Raises:
+        TypeError: There is no such option, or it has the wrong type.
+        ValueError: A whole number is negative or too large for its field.
+    """
+    if unknown := options.keys() - SamplingOptions.__annotations__.keys():
+        raise TypeError(f"unknown option {', '.join(sorted(unknown))}")
+    if not options:
+        return None
+    fields: dict[str, Any] = dict(options)
+    if isinstance(stop := options.get("stop"), str):
+        fields["stop"] = [stop]
+    return pb.Sampling(**fields)

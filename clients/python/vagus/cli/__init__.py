@@ -1,0 +1,22 @@
+"""The `vagus` command."""
+
+import typer
+
+from vagus._constants import API_KEY_VARIABLE
+from vagus.cli import chat, concepts, read, status
+
+app = typer.Typer(
+    name="vagus",
+    help="Steer a language model along emotion concepts, and read them. "
+    f"The API key, if the server wants one, comes from {API_KEY_VARIABLE}.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (chat.chat, read.read, concepts.concepts, status.status):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

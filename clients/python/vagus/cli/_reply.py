@@ -1,0 +1,73 @@
+"""One reply, streamed to the terminal."""
+
+from dataclasses import dataclass, field
+
+import typer
+from rich.console import Console
+
+from vagus._client import Client
+from vagus._operation import Operation
+from vagus._prompt import PromptLike
+from vagus._receipt import verify_receipt
+from vagus._result import Result
+from vagus._sampling import SamplingOptions
+from vagus._selection import ReadoutsLike
+from vagus.cli._color import Painter, colored
+from vagus.cli._json import print_json, result_json
+from vagus.cli._output import console
+from vagus.cli._summary import print_summary
+
+
+@dataclass(frozen=True, slots=True)
+class Replier:
+    """Makes replies, all in the same way.
+
+    Attributes:
+        client: The connection.
+        program: How they are steered.
+        readouts: What is read at their tokens.
+        color: The concept whose z-score colours them, if any.
+        sampling: How their tokens are chosen.
+        screen: Where the reply goes.
+        notes: Where the summary goes: to standard error, so that a pipe gets the reply alone.
+    """
+
+    client: Client
+    program: list[Operation]
+    readouts: ReadoutsLike | None
+    color: str | None
+    sampling: SamplingOptions
+    screen: Console = field(default_factory=console)
+    notes: Console = field(default_factory=lambda: console(stderr=True))
+
+    def show(self, prompt: PromptLike) -> Result:
+        """Stream a reply, then print its summary."""
+        painter = Painter(self.color)
+        stream = self.client.stream(
+            prompt, program=self.program, readouts=self.readouts, **self.sampling
+        )
+        with stream:
+            try:
+                for event in stream:
+                    for text, z in painter.pieces(event):
+                        self._print(text, z)
+            finally:
+                if stream.result.text:
+                    self._print("\n", None)
+        print_summary(self.notes, self.program, stream.result)
+        return stream.result
+
+    def show_json(self, prompt: PromptLike) -> None:
+        """Print a whole reply as JSON."""
+        result = self.client.generate(
+            prompt, program=self.program, readouts=self.readouts, **self.sampling
+        )
+        verify_receipt(self.program, result)
+        print_json(result_json(result))
+
+    def _print(self, text: str, z: float | None) -> None:
+        if self.screen.is_terminal:
+            self.screen.print(colored(text, z), end="", soft_wrap=True)
+        else:
+            # Rich would expand tabs and drop control characters.
+            typer.echo(text, nl=False)

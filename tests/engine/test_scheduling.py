@@ -1,0 +1,190 @@
+"""Steering under everything vLLM's scheduler does, on both runners.
+
+V1 schedules step by step, V2 ahead of the running step. Both servers have a small token
+budget (prompts are cut in chunks) and few KV blocks (requests are preempted).
+"""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from support.calls import EVERYTHING, GENERATION, add, generate, ids, rows, spec, stream
+from support.reference import Addition, Reference
+from support.server_process import ServerProcess
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.engine
+
+BLOCK = 32
+BUDGET = 64
+OPTIONS = {"block_size": BLOCK, "num_gpu_blocks_override": 16}
+STORY = "The ferry was late again, and the rain came in sideways under the roof of the pier. "
+#: float32 sums in another order than Hugging Face's.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module", params=["v1", "v2"])
+def small(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """A server with a small token budget and few KV blocks."""
+    with ServerProcess(
+        *("--max-model-len", "480", "--max-running", "16", "--max-dose", "2"),
+        *("--max-batched-tokens", str(BUDGET), "--engine-options", json.dumps(OPTIONS)),
+        v2=request.param == "v2",
+    ) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def small_is_left_clean(small: ServerProcess) -> Iterator[None]:
+    """After every test the workers hold nothing."""
+    yield
+    wait_for(lambda: small.usage() == {"requests": 0, "slots": 0}, "slots to be free")
+    assert small.metrics()['vagus_receipts_total{outcome="failed"}'] == 0
+
+
+def desperate(reference: Reference, strength: float = 0.3) -> tuple[Any, list[Addition]]:
+    """A program and the same as vectors."""
+    vector = reference.residual("desperate", 15, strength)
+    return add("desperate", strength, (15,)), [Addition(15, vector)]
+
+
+def check(
+    reference: Reference, prompt: list[int], response: Any, additions: list[Addition]
+) -> None:
+    """Tokens are greedy under the additions, and all readouts that came are right."""
+    generated = ids(response)
+    assert reference.first_wrong_token(prompt, generated, additions) is None
+    expected = reference.run(prompt + generated, additions)
+    for position, row in rows(response).items():
+        error = np.abs(row - expected.rows[position]).max() / expected.norms[position]
+        assert error < TOLERANCE, position
+
+
+def test_chunked_prefill(small: ServerProcess, reference: Reference) -> None:
+    prompt = reference.tokenizer.encode(STORY * 20)[:330]
+    assert len(prompt) > 5 * BUDGET
+    operation, additions = desperate(reference)
+    response = generate(small.channel, spec(prompt, operation, readouts=EVERYTHING, max_tokens=8))
+    check(reference, prompt, response, additions)
+    assert len(rows(response)) == 330 + 7
+    (entry,) = response.finish.receipt.operations
+    assert entry.sites[0].tokens == entry.tokens_in_scope == 337
+
+
+def test_prompt_scope_ends_inside_a_chunk(small: ServerProcess, reference: Reference) -> None:
+    prompt = reference.tokenizer.encode(STORY * 6)[: BUDGET + 7]
+    vector = reference.residual("calm", 12, 0.3)
+    response = generate(
+        small.channel,
+        spec(prompt, add("calm", 0.3, (12,), phase="prompt"), readouts=EVERYTHING, max_tokens=4),
+    )
+    check(reference, prompt, response, [Addition(12, vector, lambda p: p < len(prompt))])
+    assert response.finish.receipt.operations[0].sites[0].last_position == len(prompt) - 1
+
+
+def test_prefix_cache_is_shared_within_a_program_alone(
+    small: ServerProcess, reference: Reference
+) -> None:
+    prompt = reference.tokenizer.encode("Nobody had slept. " + STORY * 6)[:100]
+    operation, additions = desperate(reference)
+    first = generate(small.channel, spec(prompt, operation, readouts=GENERATION, max_tokens=6))
+    again = generate(small.channel, spec(prompt, operation, readouts=GENERATION, max_tokens=6))
+    assert first.finish.usage.cached_prompt_tokens == 0
+    assert again.finish.usage.cached_prompt_tokens == 96
+    assert ids(again) == ids(first)
+    check(reference, prompt, again, additions)
+    receipt = again.finish.receipt
+    assert receipt.cached_tokens == 96
+    assert receipt.operations[0].sites[0].tokens == len(prompt) - 96 + 5
+
+    others = {
+        "no program": (spec(prompt, max_tokens=6), "", []),
+        "another strength": (
+            spec(prompt, add("desperate", 0.2, (15,)), max_tokens=6),
+            "",
+            [Addition(15, reference.residual("desperate", 15, 0.2))],
+        ),
+        "another tenant": (spec(prompt, operation, max_tokens=6), "other", additions),
+    }
+    for name, (request, tenant, vectors) in others.items():
+        response = generate(small.channel, request, tenant=tenant)
+        assert response.finish.usage.cached_prompt_tokens == 0, name
+        check(reference, prompt, response, vectors)
+
+
+def test_steered_text_in_a_second_turn_does_not_poison(
+    small: ServerProcess, reference: Reference
+) -> None:
+    prompt = reference.tokenizer.encode("Two men waited. " + STORY * 3)[:60]
+    operation, additions = desperate(reference, 0.4)
+    first = generate(small.channel, spec(prompt, operation, max_tokens=40))
+    check(reference, prompt, first, additions)
+    second_turn = prompt + ids(first) + reference.tokenizer.encode(" Later that night")
+    plain = generate(
+        small.channel, spec(second_turn, readouts=GENERATION, max_tokens=6)
+    )
+    assert plain.finish.usage.cached_prompt_tokens == 0
+    check(reference, second_turn, plain, [])
+
+
+def test_reading_the_prompt_does_not_read_the_cache(
+    small: ServerProcess, reference: Reference
+) -> None:
+    prompt = reference.tokenizer.encode("A third ferry passed. " + STORY * 4)[:70]
+    generate(small.channel, spec(prompt, max_tokens=2))
+    response = generate(small.channel, spec(prompt, readouts=EVERYTHING, max_tokens=2))
+    assert response.finish.usage.cached_prompt_tokens == 0
+    assert sorted(rows(response)) == list(range(len(prompt) + 1))
+    check(reference, prompt, response, [])
+
+
+def test_preemption(small: ServerProcess, reference: Reference) -> None:
+    operation, additions = desperate(reference)
+    prompts = [
+        reference.tokenizer.encode(f"Passenger {n} sat down. " + STORY * 8)[:120] for n in range(4)
+    ]
+    before = _preemptions(small)
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        responses = list(
+            pool.map(
+                lambda p: generate(
+                    small.channel, spec(p, operation, readouts=GENERATION, max_tokens=20)
+                ),
+                prompts,
+            )
+        )
+    assert _preemptions(small) > before, "nothing was preempted: the test tests nothing"
+    for prompt, response in zip(prompts, responses, strict=True):
+        check(reference, prompt, response, additions)
+        assert len(rows(response)) == 20
+        assert response.finish.receipt.operations[0].sites[0].tokens == 139
+
+
+def _preemptions(server: ServerProcess) -> float:
+    return sum(v for k, v in server.metrics().items() if k.startswith("vllm:num_preemptions"))
+
+
+def test_cancelled_streams_leave_nothing(small: ServerProcess) -> None:
+    count = 500 if small.runner == 1 else 20
+
+    def cancel(n: int) -> None:
+        call = stream(
+            small.channel,
+            spec(f"Cancelled {n}", add("calm", 0.001 * (n % 50 + 1)), max_tokens=200),
+        )
+        next(iter(call))
+        call.cancel()
+        with pytest.raises(grpc.RpcError):
+            list(call)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(cancel, range(count)))
+    wait_for(lambda: small.usage() == {"requests": 0, "slots": 0}, "slots to be free")
+    metrics = small.metrics()
+    assert metrics["vagus_requests_running"] == metrics["vagus_requests_waiting"] == 0
+    assert metrics["vagus_program_slots_used"] == 0
+    assert metrics['vagus_requests_total{code="CANCELLED",method="StreamGenerate"}'] >= count

@@ -1,0 +1,101 @@
+"""A real `vagus-server serve` in a process of its own."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+import grpc
+from support.app_thread import PACK
+
+V2_ON_CPU = Path(__file__).parent / "v2_on_cpu"
+
+
+class ServerProcess:
+    """Starts the server with the bundled model; `channel` speaks to it.
+
+    Args:
+        *arguments: further arguments of `vagus-server serve`.
+        v2: vLLM's V2 runner and asynchronous scheduling, in Triton's interpreter.
+        env: further environment variables.
+        seconds: how long the start may take.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        v2: bool = False,
+        env: dict[str, str] | None = None,
+        seconds: float = 600,
+    ) -> None:
+        command = [sys.executable, "-m", "vagus_server", "serve", "--pack", str(PACK)]
+        command += ["--port", "0", "--metrics-port", "0", "--kv-cache-gib", "0.5", *arguments]
+        self._command = command
+        self._env = {**os.environ, **(env or {})}
+        if v2:
+            self._env["PYTHONPATH"] = str(V2_ON_CPU)
+            self._env["VLLM_USE_V2_MODEL_RUNNER"] = "1"
+        self._seconds = seconds
+        self.runner = 2 if v2 else 1
+        self.output: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + self._seconds
+        while not (address := self._find(r"^serving \S+ on (\S+)$")):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self._stop()
+                raise RuntimeError("the server did not start:\n" + "".join(self.output))
+            time.sleep(0.1)
+        self.target = address
+        self.channel = grpc.insecure_channel(address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+        self._stop()
+
+    def _stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.output.extend(iter(self.process.stdout.readline, ""))
+
+    def _find(self, pattern: str) -> str:
+        found = re.search(pattern, "".join(self.output), re.MULTILINE)
+        return found[1] if found else ""
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics page, by sample name with labels."""
+        address = self._find(r"^metrics on (\S+)$")
+        with urllib.request.urlopen(address, timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def usage(self) -> dict[str, int]:
+        """Requests and slots that the workers hold, as of the last second."""
+        metrics = self.metrics()
+        return {
+            "requests": int(metrics["vagus_worker_requests"]),
+            "slots": int(metrics["vagus_worker_program_slots_used"]),
+        }
