@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.style import Style
 from rich.text import Text
-from vagus import AsyncClient, Operation, Result, add, verify_receipt
+
+from vagus import AsyncClient, Message, Operation, Result, add, verify_receipt
 from vagus.cli._color import Painter, z_style
 
 PROMPT = "Write two sentences about my exam tomorrow."
@@ -37,7 +38,7 @@ class Column:
 async def run(client: AsyncClient, column: Column, prompt: str) -> None:
     """Streams one column and checks its receipt."""
     painter = Painter(CONCEPT)
-    chat = [{"role": "user", "content": prompt}]
+    chat: list[Message] = [{"role": "user", "content": prompt}]
     async with client.stream(
         chat, program=column.program, readouts=[CONCEPT, "calm"], temperature=0, max_tokens=56
     ) as stream:

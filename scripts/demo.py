@@ -14,21 +14,19 @@ SERVER = [
     *("--max-running", "16", "--kv-cache-gib", "0.5"),
 ]
 METRICS = (
-    "vagus_requests_total{code=\"OK\",method=\"StreamGenerate\"}",
+    'vagus_requests_total{code="OK",method="StreamGenerate"}',
     "vagus_generated_tokens_total",
     "vagus_steered_tokens_total",
     "vagus_receipts_total",
-    "vagus_concept_turn_mean_z_count{concept=\"desperate\"}",
-    "vagus_concept_dose_ratio_sum{concept=\"calm\"}",
+    'vagus_concept_turn_mean_z_count{concept="desperate"}',
+    'vagus_concept_dose_ratio_sum{concept="calm"}',
     "vagus_worker_program_slots_used",
 )
 
 
 def main() -> int:
     """Returns the exit code."""
-    server = subprocess.Popen(
-        SERVER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    server = subprocess.Popen(SERVER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log: list[str] = []
     threading.Thread(target=show_progress, args=(server, log), daemon=True).start()
     try:

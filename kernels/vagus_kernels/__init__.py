@@ -6,13 +6,13 @@ the CPU implementation. `op` registers both with torch as one opaque, graph-safe
 """
 
 from vagus_kernels.layout import (
+    ABLATE,
     ADD,
     CLAMP,
     GATE_NONE,
     OPERATIONS_MASK,
     READ_FLAG,
     SET,
-    ABLATE,
     SiteTables,
     applied_words,
 )

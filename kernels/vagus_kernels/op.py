@@ -29,6 +29,6 @@ def _cuda(*args: torch.Tensor) -> None:
 
 _library.impl("steer_read_", reference.steer_read_, "CPU")
 _library.impl("steer_read_", _cuda, "CUDA")
-torch.library.register_fake(NAME, lambda *args: None, lib=_library)
+torch.library.register_fake(NAME, lambda *_: None, lib=_library)
 
 steer_read_ = torch.ops.vagus.steer_read_.default

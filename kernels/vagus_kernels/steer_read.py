@@ -150,5 +150,3 @@ def steer_read_(
         BLOCK_H=block,
         num_warps=max(1, min(16, block // 512)),
     )
-
-

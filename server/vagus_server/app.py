@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
+
 from vagus.v1 import (
     concept_service_pb2,
     concept_service_pb2_grpc,
@@ -23,7 +24,6 @@ from vagus.v1 import (
     readout_service_pb2,
     readout_service_pb2_grpc,
 )
-
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
 from vagus_server.engine.settings import EngineSettings
@@ -110,8 +110,11 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection(
-        (*SERVICE_NAMES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-         reflection.SERVICE_NAME),
+        (
+            *SERVICE_NAMES,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            reflection.SERVICE_NAME,
+        ),
         server,
     )
     return server, health
@@ -119,9 +122,8 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
 
 async def set_health(health: Any, serving: bool) -> None:
     """Sets the health of the server and of each service."""
-    status = health_pb2.HealthCheckResponse.SERVING
-    if not serving:
-        status = health_pb2.HealthCheckResponse.NOT_SERVING
+    statuses = health_pb2.HealthCheckResponse
+    status = statuses.SERVING if serving else statuses.NOT_SERVING
     for name in ("", *SERVICE_NAMES):
         await health.set(name, status)
 

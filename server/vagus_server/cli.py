@@ -41,9 +41,7 @@ def serve(
     metrics_port: Annotated[
         int, typer.Option(help="Prometheus port; 0 takes a free one, -1 serves none.")
     ] = 9464,
-    insecure: Annotated[
-        bool, typer.Option(help="Allow plaintext beyond loopback.")
-    ] = False,
+    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond loopback.")] = False,
     dtype: Annotated[
         str, typer.Option(help="Number type; default: float32 on a CPU, else the model's.")
     ] = "",

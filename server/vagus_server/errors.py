@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+
 from vagus.v1 import error_reason_pb2
 
 DOMAIN = "vagus.v1"
@@ -66,6 +67,7 @@ def invalid(field: str, problem: str, **metadata: object) -> NoReturn:
         grpc.StatusCode.INVALID_ARGUMENT,
         "FIELD_INVALID",
         f"{field} {problem}",
+        None,
         field=field,
         **metadata,
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.app_thread import PACK
 from support.reference import Reference
 

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc import StatusCode
+
 from support.calls import add, generate, ids, spec, stream
 from support.refusals import BAD, FULL, IN_USE, NOT_YET, check, refused
 from support.requests import (
@@ -22,7 +23,6 @@ from support.requests import (
     steer,
 )
 from support.waiting import wait_until_idle
-
 from vagus.v1 import generation_service_pb2 as generation
 from vagus.v1 import prompt_pb2
 from vagus.v1 import readout_service_pb2 as readout
@@ -58,8 +58,13 @@ def test_invalid_utf8_is_refused(where: str, damage: str, server: Any) -> None:
 
 
 METHODS = [
-    "Generation/Generate", "Generation/StreamGenerate", "Readout/ReadText", "Concept/GetConcept",
-    "Concept/ListConcepts", "Concept/GetPack", "Model/GetModel",
+    "Generation/Generate",
+    "Generation/StreamGenerate",
+    "Readout/ReadText",
+    "Concept/GetConcept",
+    "Concept/ListConcepts",
+    "Concept/GetPack",
+    "Model/GetModel",
 ]
 
 
@@ -163,10 +168,12 @@ def test_deadlines(seconds: float, method: str, server: Any) -> None:
 
 
 TINY = 1e-45
+# fmt: off
 EDGES: dict[str, generation.GenerationSpec] = {
     "greatest sampling": sample(
         temperature=2, top_p=1, min_p=1, presence_penalty=2, frequency_penalty=2,
-        repetition_penalty=2, seed=2**63 - 1, top_k=2**32 - 1, logprobs=20, min_tokens=16),
+        repetition_penalty=2, seed=2**63 - 1, top_k=2**32 - 1, logprobs=20, min_tokens=4,
+        max_tokens=4),
     "least sampling": sample(
         temperature=TINY, top_p=TINY, min_p=TINY, presence_penalty=-2, frequency_penalty=-2,
         repetition_penalty=TINY, seed=0, top_k=1, logprobs=0, min_tokens=0),
@@ -174,6 +181,7 @@ EDGES: dict[str, generation.GenerationSpec] = {
     "most stops": sample(stop=[chr(192 + i) * 256 for i in range(16)],
                          stop_token_ids=range(3, 67)),
     "longest prompt": spec([9] * (CONTEXT - 1), max_tokens=2**32 - 1),
+    "longest text": spec(("\n" + " " * 80) * 900),
     "last id": spec([VOCABULARY - 1]),
     "tool's turn": chat((USER, "Hi"), (TOOL, ""), (USER, "\x00 <|im_end|>\u202e")),
     "dose at the limit": steer(add("calm", 0.1, tuple(range(20)))),
@@ -183,12 +191,15 @@ EDGES: dict[str, generation.GenerationSpec] = {
     "longest request id": asking(request_id="~" * 128),
     "names backwards": naming("sad", "calm"),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("name", EDGES)
 def test_the_edges_of_every_range_are_served(name: str, server: Any) -> None:
-    response = generate(server.channel, EDGES[name], tenant="!" * 128)
-    assert 1 <= len(response.tokens) <= 256
+    request = generation.GenerationSpec(sampling={"max_tokens": 4})
+    request.MergeFrom(EDGES[name])
+    response = generate(server.channel, request, tenant="!" * 128)
+    assert response.tokens
     assert response.finish.usage.generated_tokens == len(response.tokens)
     for operation in response.finish.receipt.operations:
         assert {s.tokens for s in operation.sites} == {operation.tokens_in_scope}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from support.calls import GENERATION, add, generate, ids, rows, spec
 from support.reference import Addition, Reference
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from support.calls import ABSOLUTE, EVERYTHING, VECTOR, add, generate, ids, rows, spec
 from support.reference import Addition, Reference
 from vagus.v1 import steering_pb2

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from support.calls import EVERYTHING, GENERATION, add, generate, ids, rows, spec, stream
 from support.reference import Addition, Reference
 from support.server_process import ServerProcess
@@ -124,9 +125,7 @@ def test_steered_text_in_a_second_turn_does_not_poison(
     first = generate(small.channel, spec(prompt, operation, max_tokens=40))
     check(reference, prompt, first, additions)
     second_turn = prompt + ids(first) + reference.tokenizer.encode(" Later that night")
-    plain = generate(
-        small.channel, spec(second_turn, readouts=GENERATION, max_tokens=6)
-    )
+    plain = generate(small.channel, spec(second_turn, readouts=GENERATION, max_tokens=6))
     assert plain.finish.usage.cached_prompt_tokens == 0
     check(reference, second_turn, plain, [])
 

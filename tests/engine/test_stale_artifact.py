@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.calls import GENERATION, add, generate, ids, rows, spec
 from support.reference import Addition, Reference
 from support.server_process import V2_ON_CPU, ServerProcess

@@ -9,8 +9,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 T = TypeVar("T")
-import os
-PACK = Path(os.environ.get("VAGUS_TEST_PACK") or Path(__file__).parents[2] / "server/vagus_server/data/packs/smollm2-135m-instruct")
+PACK = Path(__file__).parents[2] / "server/vagus_server/data/packs/smollm2-135m-instruct"
 
 
 class AppThread:

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+
 from vagus.v1 import generation_service_pb2 as generation
 from vagus.v1 import generation_service_pb2_grpc as generation_grpc
 from vagus.v1 import prompt_pb2, readout_pb2, sampling_pb2, steering_pb2
@@ -80,9 +81,7 @@ def generate(
     )
 
 
-def stream(
-    channel: grpc.Channel, request: generation.GenerationSpec, timeout: float = 300
-) -> Any:
+def stream(channel: grpc.Channel, request: generation.GenerationSpec, timeout: float = 300) -> Any:
     """Calls StreamGenerate; the call object iterates over messages."""
     stub = generation_grpc.GenerationServiceStub(channel)
     return stub.StreamGenerate(generation.StreamGenerateRequest(spec=request), timeout=timeout)
@@ -97,7 +96,5 @@ def rows(response: generation.GenerateResponse) -> dict[int, np.ndarray]:
     """Raw readouts by position, [K, 2] (before, after), prompt and generation together."""
     readouts = [*response.prompt_readouts, *(t.readout for t in response.tokens)]
     return {
-        r.position: np.array([r.sites[0].before, r.sites[0].after]).T
-        for r in readouts
-        if r.sites
+        r.position: np.array([r.sites[0].before, r.sites[0].after]).T for r in readouts if r.sites
     }

@@ -4,9 +4,9 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+
 from support.calls import RESIDUAL, add, spec
 from support.refusals import Refused, refused
-
 from vagus.v1 import generation_service_pb2 as generation
 from vagus.v1 import readout_service_pb2 as readout
 from vagus.v1 import steering_pb2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import grpc
+
 from support.app_thread import PACK
 
 V2_ON_CPU = Path(__file__).parent / "v2_on_cpu"

@@ -5,8 +5,8 @@ from typing import Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 
 from vagus import _errors
 from vagus._constants import RECEIPT_MISMATCH, REQUEST_ID_KEY, STATUS_DETAILS_KEY

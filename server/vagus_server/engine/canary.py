@@ -97,5 +97,3 @@ async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarr
     if missing:
         raise CanaryFailed(f"{len(missing)} of {len(rows)} readouts did not arrive")
     return np.stack([row[0].T for row in rows if row is not None])
-
-

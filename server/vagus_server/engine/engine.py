@@ -1,6 +1,6 @@
 """vLLM with the plugin, as the services see it: steered requests in, tokens and rows out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Running:
         self.balanced: bool | None = None
         self._engine = engine
 
-    async def outputs(self) -> AsyncIterator[EngineOutput]:
+    async def outputs(self) -> AsyncGenerator[EngineOutput]:
         """Yields outputs as they arise. Closing the iterator aborts the request.
 
         Raises:
@@ -186,7 +186,7 @@ class Engine:
         """Forgets a request. Its iterator must be closed or exhausted."""
         self.sinks.close(request.request_id)
 
-    async def raw_outputs(self, request: EngineRequest) -> AsyncIterator[EngineOutput]:
+    async def raw_outputs(self, request: EngineRequest) -> AsyncGenerator[EngineOutput]:
         """vLLM's outputs, as ours."""
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
@@ -243,4 +243,3 @@ class Engine:
 async def drain(outputs: AsyncIterator[EngineOutput]) -> list[EngineOutput]:
     """All outputs of a request."""
     return [output async for output in outputs]
-

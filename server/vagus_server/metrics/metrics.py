@@ -19,14 +19,14 @@ from prometheus_client import (
     Info,
     disable_created_metrics,
 )
+
+import vagus_server
 from vagus.v1 import (
     concept_service_pb2,
     generation_service_pb2,
     model_service_pb2,
     readout_service_pb2,
 )
-
-import vagus_server
 from vagus_server.engine.engine import Running
 from vagus_server.engine.sink import Sinks
 from vagus_server.packs.pack import Pack
@@ -265,5 +265,3 @@ class Metrics:
             i = self._pack.index[concept]
             mean, std = self._pack.reference_mean[i, site], self._pack.reference_std[i, site]
             histogram.labels(concept).observe((row[self._site_index, i, AFTER] - mean) / std)
-
-

@@ -25,9 +25,7 @@ def model_fingerprint(folder: Path) -> str:
         FileNotFoundError: the folder has no config.json or no safetensors weights.
     """
     config = json.loads((folder / "config.json").read_text())
-    digest = hashlib.sha256(
-        json.dumps([config.get(key) for key in _ARCHITECTURE_KEYS]).encode()
-    )
+    digest = hashlib.sha256(json.dumps([config.get(key) for key in _ARCHITECTURE_KEYS]).encode())
     shards = sorted(folder.glob("*.safetensors"))
     if not shards:
         raise FileNotFoundError(f"{folder} has no safetensors weights")

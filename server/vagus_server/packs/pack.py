@@ -183,9 +183,7 @@ def _check_tensors(manifest: Manifest, tensors: dict[str, np.ndarray]) -> None:
     for name, (shape, dtype) in expected.items():
         tensor = tensors[name]
         if tensor.shape != shape or tensor.dtype.name != dtype:
-            raise PackError(
-                f"{name} is {tensor.dtype.name} {tensor.shape}, not {dtype} {shape}"
-            )
+            raise PackError(f"{name} is {tensor.dtype.name} {tensor.shape}, not {dtype} {shape}")
         if not np.isfinite(tensor).all():
             raise PackError(f"{name} has values that are not finite")
     if (tensors["residual_norms"] <= 0).any() or (tensors["reference_std"] <= 0).any():

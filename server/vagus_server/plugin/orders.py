@@ -1,9 +1,8 @@
 """Turns a request's order into flags per row."""
 
-from vagus_kernels.layout import READ_FLAG
-
 import numpy as np
 
+from vagus_kernels.layout import READ_FLAG
 from vagus_server.plugin.wire import NO_END, Order, Range
 
 

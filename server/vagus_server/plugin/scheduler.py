@@ -1,6 +1,6 @@
 """vLLM's schedulers, which also carry readouts and marks to the frontend."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
@@ -17,7 +17,7 @@ from vagus_server.plugin.wire import (
 )
 
 if TYPE_CHECKING:
-    _Base = Scheduler
+    _Base: TypeAlias = Scheduler
 else:
     _Base = object
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import nn
+
 from vagus_kernels import op
 from vagus_kernels.layout import SiteTables
-
 from vagus_server.plugin.pin import Unsupported
 
 _PREFIX = "_vagus_"
@@ -19,8 +19,8 @@ def decoder_layers(model: nn.Module, expected: int) -> list[nn.Module]:
     number of layers than its configuration says.
     """
     parent: Any = model
-    if hasattr(model, "get_language_model"):
-        parent = model.get_language_model()
+    if hasattr(parent, "get_language_model"):
+        parent = parent.get_language_model()
     layers = getattr(getattr(parent, "model", None), "layers", None)
     if not isinstance(layers, nn.ModuleList) or len(layers) != expected:
         found = len(layers) if isinstance(layers, nn.ModuleList) else "none"
@@ -47,7 +47,7 @@ def install(layers: list[nn.Module], tables: list[SiteTables]) -> None:
 _NAMES = tuple(_PREFIX + name for name in SiteTables._fields)
 
 
-def _after_layer(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
     # Steering goes to `residual`; reading `hidden` here is safe because the next norm is the
     # first to consume both.
     if not (isinstance(output, tuple) and len(output) == 2 and _is_pair(output)):

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 from torch import Tensor
-from vagus_kernels.layout import GATE_NONE, SiteTables, applied_words
 
+from vagus_kernels.layout import GATE_NONE, SiteTables, applied_words
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.wire import Order
 

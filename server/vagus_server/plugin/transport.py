@@ -1,13 +1,14 @@
 """Takes a step's readouts and marks off the device and attaches them to its output."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from vagus_kernels.layout import READ_FLAG
 from vllm.v1.outputs import AsyncModelRunnerOutput
 
+from vagus_kernels.layout import READ_FLAG
 from vagus_server.plugin.batch import Rows
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.wire import Mark, RequestRows, Step
@@ -26,7 +27,9 @@ def attach_step(output: Any, tables: Tables, layout: list[Rows], runner: Any) ->
         [rows.row + np.flatnonzero(rows.flags & READ_FLAG) for rows in layout]
     )
     steered = [r for r in layout if r.steered]
-    mark_rows = np.concatenate([np.arange(r.row, r.row + r.tokens) for r in steered] or [[]])
+    mark_rows = np.concatenate(
+        [np.arange(0), *(np.arange(r.row, r.row + r.tokens) for r in steered)]
+    )
     readouts = _snapshot(tables.readout, 1, read_rows)
     marks = _snapshot(tables.applied, 0, mark_rows)
     if not isinstance(output, AsyncModelRunnerOutput):
@@ -111,7 +114,4 @@ def _run_lengths(start: int, marks: np.ndarray) -> list[Mark]:
     flat = marks.reshape(len(marks), -1)
     cuts = np.flatnonzero((flat[1:] != flat[:-1]).any(axis=1)) + 1
     edges = [0, *cuts.tolist(), len(flat)]
-    return [
-        Mark(start + a, b - a, flat[a].astype("<i4").tobytes())
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [Mark(start + a, b - a, flat[a].astype("<i4").tobytes()) for a, b in pairwise(edges)]

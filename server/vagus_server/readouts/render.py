@@ -1,10 +1,8 @@
 """Turns rows of projections into readout messages."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from vagus.v1 import readout_pb2 as pb
 
+from vagus.v1 import readout_pb2 as pb
 from vagus_server.packs.pack import Pack
 from vagus_server.readouts.selection import Selection
 
@@ -23,6 +21,7 @@ class Renderer:
     def __init__(self, selection: Selection, pack: Pack, readout_sites: tuple[int, ...]) -> None:
         self._selection = selection
         self._pack = pack
+        self.readout_sites = readout_sites
         self._sites = [readout_sites[i] for i in selection.sites]
         self._concepts = np.array(selection.concepts, dtype=np.intp)
         every_site = np.array(self._sites)
@@ -32,9 +31,7 @@ class Renderer:
     def layout(self) -> pb.ReadoutLayout:
         """The layout that all messages of the request refer to."""
         names = [self._pack.names[i] for i in self._concepts]
-        return pb.ReadoutLayout(
-            concepts=names, sites=self._sites, pack_digest=self._pack.digest
-        )
+        return pb.ReadoutLayout(concepts=names, sites=self._sites, pack_digest=self._pack.digest)
 
     def token(self, position: int, row: np.ndarray) -> pb.TokenReadout:
         """One token's readouts from float32 [readout sites, concepts, 2]."""
@@ -52,21 +49,19 @@ class Renderer:
             self._site_readout(site, chosen[i], z[i], top) for i, site in enumerate(self._sites)
         ]
 
-    def _site_readout(
-        self, site: int, raw: np.ndarray, z: np.ndarray, top: bool
-    ) -> pb.SiteReadout:
+    def _site_readout(self, site: int, raw: np.ndarray, z: np.ndarray, top: bool) -> pb.SiteReadout:
         selection = self._selection
-        best: Sequence[int] | slice = slice(None)
         message = pb.SiteReadout(site=site)
         if selection.top_k and top:
-            best = np.argsort(-z[:, AFTER], kind="stable")[: selection.top_k].tolist()
-            message.concepts.extend(best)
+            best = np.argsort(-z[:, AFTER], kind="stable")[: selection.top_k]
+            message.concepts.extend(best.tolist())
+            raw, z = raw[best], z[best]
         if selection.raw and selection.before:
-            message.before.extend(raw[best, BEFORE].tolist())
+            message.before.extend(raw[:, BEFORE].tolist())
         if selection.raw and selection.after:
-            message.after.extend(raw[best, AFTER].tolist())
+            message.after.extend(raw[:, AFTER].tolist())
         if selection.z_score and selection.before:
-            message.before_z.extend(z[best, BEFORE].tolist())
+            message.before_z.extend(z[:, BEFORE].tolist())
         if selection.z_score and selection.after:
-            message.after_z.extend(z[best, AFTER].tolist())
+            message.after_z.extend(z[:, AFTER].tolist())
         return message

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from vagus.v1 import readout_pb2 as pb
-
 from vagus_server.errors import invalid, not_implemented
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.resolve import check_site, concept_not_found
+from vagus_server.steering.resolve import check_concept, check_sites
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,13 @@ class Selection:
             ranges.append((prompt_tokens - 1, NO_END))
         return tuple(ranges)
 
+    def answer_bytes(self, tokens: int) -> int:
+        """About how many bytes the readouts of so many tokens take in an answer."""
+        lists = (self.before + self.after) * (self.raw + self.z_score)
+        values = self.top_k or len(self.concepts)
+        site = 16 + values * (4 * lists + 2 * bool(self.top_k))
+        return tokens * (32 + site * len(self.sites))
+
     def prompt_positions(self, prompt_tokens: int) -> range:
         """Positions of the prompt that are returned as prompt readouts."""
         if self.prompt:
@@ -76,20 +82,19 @@ def resolve_selection(
     )
 
 
-def _concepts(
-    message: pb.ReadoutSelection, pack: Pack, field: str
-) -> tuple[tuple[int, ...], int]:
+def _concepts(message: pb.ReadoutSelection, pack: Pack, field: str) -> tuple[tuple[int, ...], int]:
     kind = message.WhichOneof("concepts")
     if kind == "names":
         names = list(message.names.names)
-        path = f"{field}.names"
+        path = f"{field}.names.names"
         if not names:
             invalid(path, "must name a concept")
-        if len(set(names)) != len(names):
-            invalid(path, "names a concept twice")
-        for name in names:
-            if name not in pack.index:
-                raise concept_not_found(name, path, pack)
+        seen: set[str] = set()
+        for i, name in enumerate(names):
+            check_concept(name, f"{path}[{i}]", pack)
+            if name in seen:
+                invalid(f"{path}[{i}]", "names a concept twice", value=name)
+            seen.add(name)
         return tuple(pack.index[name] for name in names), 0
     everything = tuple(range(len(pack.names)))
     if kind == "top_k":
@@ -107,11 +112,11 @@ def _concepts(
 def _sites(
     message: pb.ReadoutSelection, pack: Pack, served: tuple[int, ...], field: str
 ) -> tuple[int, ...]:
+    check_sites(message.sites, pack.sites, field)
     sites = tuple(message.sites) or (pack.readout_site,)
-    if len(set(sites)) != len(sites):
-        invalid(field, "names a site twice")
-    for site in sites:
-        check_site(site, pack.sites, field)
+    for i, site in enumerate(sites):
         if site not in served:
-            not_implemented(field, f"reading site {site} (this server reads {list(served)})")
+            not_implemented(
+                f"{field}[{i}]", f"reading site {site} (this server reads {list(served)})"
+            )
     return tuple(sorted(served.index(site) for site in sites))

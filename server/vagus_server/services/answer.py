@@ -1,12 +1,13 @@
 """From the engine's outputs to the messages of one stream."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 import numpy as np
+
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2, steering_pb2
-
 from vagus_server.engine.engine import EngineOutput, EngineUnavailable, Running
 from vagus_server.errors import ApiError, invalid
 from vagus_server.readouts.render import Renderer
@@ -60,7 +61,7 @@ class Answer:
         message.layout.CopyFrom(self._renderer.layout())
         prompt_tokens = len(running.request.token_ids)
         for position in self._selection.prompt_positions(prompt_tokens):
-            row = checked_row(running, position)
+            row = checked_row(running, position, self._renderer.readout_sites)
             message.prompt_readouts.append(self._renderer.token(position, row))
 
     def _token(
@@ -69,7 +70,7 @@ class Answer:
         token = pb.GeneratedToken(id=token_id, text=self._encoder.token_text(token_id))
         if self._selection is not None and self._renderer is not None:
             if self._selection.generation:
-                row = checked_row(running, self._position)
+                row = checked_row(running, self._position, self._renderer.readout_sites)
                 token.readout.CopyFrom(self._renderer.token(self._position, row))
             running.sink.rows.pop(self._position, None)
         if output.logprobs is not None and i < len(output.logprobs):
@@ -136,18 +137,23 @@ def check_answer_size(selection: Selection, tokens: int, field: str) -> None:
         )
 
 
-def checked_row(running: Running, position: int) -> np.ndarray:
-    """The row of a position; raises when it is missing (a defect) or not finite."""
+def checked_row(running: Running, position: int, readout_sites: Sequence[int]) -> np.ndarray:
+    """The row of a position; raises when it is missing (a defect) or not finite.
+
+    `readout_sites` are those of the row's first axis.
+    """
     row = running.sink.rows.get(position)
     if row is None:
         raise RuntimeError(f"the readout of position {position} did not arrive")
-    if not np.isfinite(row).all():
+    finite = np.isfinite(row).all(axis=(1, 2))
+    if not finite.all():
+        site = readout_sites[int(np.argmin(finite))]
         raise ApiError(
             grpc.StatusCode.INTERNAL,
             "READOUT_NOT_FINITE",
-            f"the readout of position {position} is not finite",
+            f"the readout of position {position} at site {site} is not finite",
+            site=site,
             position=position,
-            site="",
         )
     return row
 

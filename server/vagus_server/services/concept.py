@@ -2,12 +2,12 @@
 
 import datetime
 
-import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from vagus.v1 import concept_service_pb2 as pb
 from vagus.v1 import concept_service_pb2_grpc as pb_grpc
-
 from vagus_server.errors import invalid
+from vagus_server.services.context import ServicerContext
 from vagus_server.services.served import Served
 from vagus_server.steering.resolve import check_concept
 
@@ -21,7 +21,7 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         self._served = served
 
     async def ListConcepts(  # noqa: N802
-        self, request: pb.ListConceptsRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListConceptsRequest, context: ServicerContext
     ) -> pb.ListConceptsResponse:
         """Concepts by name; a page token is the last name of the page before."""
         if request.page_size > _MAX_PAGE:
@@ -32,9 +32,7 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
                 limit=_MAX_PAGE,
             )
         if request.page_token and request.page_token not in self._served.pack.index:
-            invalid(
-                "page_token", "is not one that this server gave out", value=request.page_token
-            )
+            invalid("page_token", "is not one that this server gave out", value=request.page_token)
         names = [n for n in sorted(self._served.pack.names) if n > request.page_token]
         page = names[: request.page_size or _MAX_PAGE]
         more = len(names) > len(page)
@@ -44,22 +42,20 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         )
 
     async def GetConcept(  # noqa: N802
-        self, request: pb.GetConceptRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetConceptRequest, context: ServicerContext
     ) -> pb.GetConceptResponse:
         """One concept."""
         check_concept(request.name, "name", self._served.pack)
-        return pb.GetConceptResponse(
-            concept=self._concept(request.name, request.include_vectors)
-        )
+        return pb.GetConceptResponse(concept=self._concept(request.name, request.include_vectors))
 
     async def ListPacks(  # noqa: N802
-        self, request: pb.ListPacksRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListPacksRequest, context: ServicerContext
     ) -> pb.ListPacksResponse:
         """The served pack."""
         return pb.ListPacksResponse(packs=[self._pack()])
 
     async def GetPack(  # noqa: N802
-        self, request: pb.GetPackRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetPackRequest, context: ServicerContext
     ) -> pb.GetPackResponse:
         """The served pack, by name or digest."""
         self._served.check_pack(request.name)

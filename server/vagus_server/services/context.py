@@ -4,11 +4,14 @@ import re
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
 from vagus_server.errors import ApiError, invalid
+
+#: A handler's context. Its two type parameters are the messages', which handlers state anyway.
+ServicerContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY = "vagus-request-id"
 TENANT_KEY = "vagus-tenant"
@@ -45,7 +48,7 @@ def check_request_id(request_id: str, name: str) -> None:
         invalid(name, "must be 1 to 128 visible ASCII characters", value=request_id)
 
 
-def check_deadline(context: grpc.aio.ServicerContext) -> None:
+def check_deadline(context: ServicerContext) -> None:
     """Raises DEADLINE_EXCEEDED when the call's deadline is already past."""
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:

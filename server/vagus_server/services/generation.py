@@ -1,19 +1,18 @@
 """GenerationService."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-import grpc
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
-
 from vagus_server.engine.engine import EngineRequest
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import resolve_selection
 from vagus_server.services.answer import Answer, check_answer_size
 from vagus_server.services.context import (
     REQUEST_ID_KEY,
+    ServicerContext,
     check_deadline,
     check_request_id,
     current_call,
@@ -29,7 +28,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         self._served = served
 
     async def Generate(  # noqa: N802
-        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GenerateRequest, context: ServicerContext
     ) -> pb.GenerateResponse:
         """Collects the stream into one answer."""
         response = pb.GenerateResponse()
@@ -44,7 +43,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         return response
 
     async def StreamGenerate(  # noqa: N802
-        self, request: pb.StreamGenerateRequest, context: grpc.aio.ServicerContext
+        self, request: pb.StreamGenerateRequest, context: ServicerContext
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
         """Streams each output of the engine as one message."""
         async with aclosing(self._run(request.spec, context, whole=False)) as messages:
@@ -58,8 +57,8 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                 yield message
 
     async def _run(
-        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext, *, whole: bool
-    ) -> AsyncIterator[pb.StreamGenerateResponse]:
+        self, spec: pb.GenerationSpec, context: ServicerContext, *, whole: bool
+    ) -> AsyncGenerator[pb.StreamGenerateResponse]:
         request, answer = self._prepare(spec, context, whole)
         served = self._served
         start = time.perf_counter()
@@ -75,7 +74,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                 served.metrics.finished(running, served.engine.sinks)
 
     def _prepare(
-        self, spec: pb.GenerationSpec, context: grpc.aio.ServicerContext, whole: bool
+        self, spec: pb.GenerationSpec, context: ServicerContext, whole: bool
     ) -> tuple[EngineRequest, Answer]:
         """Validates everything before anything is admitted.
 

@@ -24,7 +24,7 @@ class _Malformed:
     """Stands for a message that could not be parsed, so that our handler answers for it."""
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of vagus.v1; health and reflection pass through."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -1,12 +1,11 @@
 """ModelService."""
 
-import grpc
+import vagus_server
 from vagus.v1 import model_service_pb2 as pb
 from vagus.v1 import model_service_pb2_grpc as pb_grpc
 from vagus.v1 import steering_pb2
-
-import vagus_server
 from vagus_server.plugin.pin import VLLM_VERSION
+from vagus_server.services.context import ServicerContext
 from vagus_server.services.served import Served
 
 
@@ -17,13 +16,13 @@ class ModelService(pb_grpc.ModelServiceServicer):
         self._served = served
 
     async def ListModels(  # noqa: N802
-        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListModelsRequest, context: ServicerContext
     ) -> pb.ListModelsResponse:
         """The served model."""
         return pb.ListModelsResponse(models=[self._model()])
 
     async def GetModel(  # noqa: N802
-        self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext
+        self, request: pb.GetModelRequest, context: ServicerContext
     ) -> pb.GetModelResponse:
         """The served model, by name."""
         self._served.check_model(request.name)

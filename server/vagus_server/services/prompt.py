@@ -4,8 +4,8 @@ from typing import Any
 
 import grpc
 import jinja2
-from vagus.v1 import prompt_pb2 as pb
 
+from vagus.v1 import prompt_pb2 as pb
 from vagus_server.errors import ApiError, invalid
 
 _ROLES = {
@@ -14,9 +14,6 @@ _ROLES = {
     pb.ROLE_ASSISTANT: "assistant",
     pb.ROLE_TOOL: "tool",
 }
-#: No tokenizer in use has tokens longer than this on average; longer texts are refused
-#: without being tokenised.
-_CHARACTERS_PER_TOKEN = 64
 
 
 class PromptEncoder:
@@ -32,6 +29,8 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._vocabulary_size = vocabulary_size
         self._limit = max_model_len - 1
+        #: Texts that would be too long in the longest tokens alone are never tokenised.
+        self._longest_token = max(map(len, tokenizer.get_vocab()))
         self._token_texts: dict[int, str] = {}
 
     @property
@@ -72,8 +71,9 @@ class PromptEncoder:
         return ids
 
     def _check_characters(self, characters: int, field: str) -> None:
-        if characters > self._limit * _CHARACTERS_PER_TOKEN:
-            raise self._too_long(characters // _CHARACTERS_PER_TOKEN, field)
+        tokens = -(-characters // self._longest_token)
+        if tokens > self._limit:
+            raise self._too_long(tokens, field)
 
     def _too_long(self, tokens: int, field: str) -> ApiError:
         return ApiError(

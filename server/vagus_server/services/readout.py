@@ -3,18 +3,22 @@
 import asyncio
 from contextlib import aclosing
 
-import grpc
 import numpy as np
+
 from vagus.v1 import readout_pb2
 from vagus.v1 import readout_service_pb2 as pb
 from vagus.v1 import readout_service_pb2_grpc as pb_grpc
-
 from vagus_server.engine.engine import EngineRequest, Running
 from vagus_server.errors import invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection, resolve_selection
 from vagus_server.services.answer import check_answer_size, checked_row, receipt_message
-from vagus_server.services.context import check_deadline, check_request_id, current_call
+from vagus_server.services.context import (
+    ServicerContext,
+    check_deadline,
+    check_request_id,
+    current_call,
+)
 from vagus_server.services.served import Served
 
 _MAX_INPUTS = 64
@@ -29,7 +33,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         self._served = served
 
     async def ReadText(  # noqa: N802
-        self, request: pb.ReadTextRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ReadTextRequest, context: ServicerContext
     ) -> pb.ReadTextResponse:
         """Scores the inputs."""
         served = self._served
@@ -98,14 +102,12 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             engine.close(request)
             self._served.metrics.read(running, engine.sinks)
 
-    def _result(
-        self, running: Running, selection: Selection, renderer: Renderer
-    ) -> pb.TextReadout:
+    def _result(self, running: Running, selection: Selection, renderer: Renderer) -> pb.TextReadout:
         ids = running.request.token_ids
         result = pb.TextReadout(token_count=len(ids))
         rows: list[np.ndarray] = []
         for position in selection.prompt_positions(len(ids)):
-            row = checked_row(running, position)
+            row = checked_row(running, position, renderer.readout_sites)
             result.tokens.add(
                 id=ids[position],
                 text=self._served.encoder.token_text(ids[position]),
@@ -114,12 +116,10 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             if position > 0:
                 rows.append(row)
         if rows:
-            total = np.sum(rows, axis=0, dtype=np.float64)
+            total = np.stack(rows).sum(axis=0, dtype=np.float64)
             result.mean.CopyFrom(renderer.turn(total, len(rows)))
         if running.request.program:
             result.receipt.CopyFrom(
                 receipt_message(running.request.program, running.ledger, running.processed_end)
             )
         return result
-
-

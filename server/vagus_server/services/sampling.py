@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import grpc
-from vagus.v1 import sampling_pb2 as pb
 
+from vagus.v1 import sampling_pb2 as pb
 from vagus_server.errors import ApiError, invalid, not_implemented
 
 DEFAULT_MAX_TOKENS = 256

@@ -12,8 +12,9 @@ def check_known(message: Message, path: str = "") -> None:
     Protobuf drops such fields in silence; a steering option that was dropped would change the
     answer and nobody would know.
     """
-    for unknown in UnknownFieldSet(message):
-        name = f"field {unknown.field_number} of {message.DESCRIPTOR.name}"
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        name = f"field {unknown[0].field_number} of {message.DESCRIPTOR.name}"
         not_implemented(path or "request", name)
     for descriptor, value in message.ListFields():
         if descriptor.message_type is None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vagus_kernels.layout import ADD
-
 from vagus_server.plugin.wire import NO_END, OrderOperation, Range
 
 PROMPT = 1

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from vagus_kernels.layout import applied_words
 
+from vagus_kernels.layout import applied_words
 from vagus_server.plugin.wire import Mark, Range
 from vagus_server.steering.program import Program
 
@@ -106,20 +106,23 @@ class Ledger:
 
     def steered_tokens(self, end: int) -> int:
         """Tokens on which at least one operation acted, before end."""
-        return sum(
-            max(0, min(b, end) - a) for a, b, applied in self._marks if any(applied)
-        )
+        return sum(max(0, min(b, end) - a) for a, b, applied in self._marks if any(applied))
 
     def check(self, end: int) -> Mismatch | None:
         """Balances all positions before end; None when every token is as asked.
 
-        Besides the counts, no operation may have acted on a token out of its scope or at a
-        site that it does not name.
+        Besides the counts, every token must be marked: a token without a mark is no proof that
+        nothing acted there. And no operation may have acted on a token out of its scope or at a
+        site that it does not name, nor any that the program does not have.
         """
         if not self._program:
             return None
         if self._gap or self._end is None or self._end < end:
             return Mismatch(0, 0, end, self.processed_tokens(end))
+        window = (self.cached_tokens, end)
+        marked = sum(_overlap(window, (a, b)) for a, b, _ in self._marks)
+        if marked != end - self.cached_tokens:
+            return Mismatch(0, 0, end - self.cached_tokens, marked)
         for i, operation in enumerate(self._program.operations):
             scope = operation.scope(self._prompt_tokens)
             expected = self.in_scope(i, end)
@@ -134,6 +137,15 @@ class Ledger:
                 steered = b - a if words.any() else 0
                 if a < b and (outside or steered > sum(_overlap((a, b), s) for s in scope)):
                     return Mismatch(i, operation.sites[0], 0, b - a)
+        return self._others(end)
+
+    def _others(self, end: int) -> Mismatch | None:
+        """The first mark, before end, of an operation that the program does not have."""
+        first = len(self._program.operations)
+        for a, b, applied in self._marks:
+            acted = self._words(applied)[first:].any(axis=1)
+            if a < end and acted.any():
+                return Mismatch(first + int(acted.argmax()), 0, 0, min(b, end) - a)
         return None
 
     def _words(self, applied: bytes) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Validates a request's program and resolves it against the pack."""
 
 import math
+from collections.abc import Sequence
 
 import grpc
-from vagus.v1 import steering_pb2 as pb
 
+from vagus.v1 import steering_pb2 as pb
 from vagus_server.errors import ApiError, invalid, nearest, not_implemented
 from vagus_server.packs.pack import Pack
 from vagus_server.steering.program import ALL, GENERATION, PROMPT, Operation, Program
@@ -16,6 +17,8 @@ _PHASES = {
 }
 #: Strengths beyond this are refused before any arithmetic that could overflow float32.
 _LARGEST = 1e6
+#: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
+_SLACK = 1e-6
 
 
 class Resolver:
@@ -55,7 +58,7 @@ class Resolver:
                 for i, operation in enumerate(message.operations)
             )
         )
-        if program.dose > self._max_dose:
+        if program.dose > self._max_dose * (1 + _SLACK):
             raise ApiError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "DOSE_OVER_LIMIT",
@@ -77,8 +80,8 @@ class Resolver:
             not_implemented(f"{field}.gate", "gate")
         if message.HasField("envelope"):
             not_implemented(f"{field}.envelope", "envelope")
-        concept = self._concept(message.concept, f"{field}.concept")
-        sites = self._sites(tuple(message.sites), f"{field}.sites")
+        concept = check_concept(message.concept, f"{field}.concept", self._pack)
+        sites = self._sites(message.sites, f"{field}.sites")
         phases = _phases(message.scope, f"{field}.scope")
         lengths = self._lengths(message.add, concept, sites, f"{field}.add")
         norms = self._pack.residual_norms
@@ -92,20 +95,10 @@ class Resolver:
             phases=phases,
         )
 
-    def _concept(self, name: str, field: str) -> str:
-        if not name:
-            invalid(field, "must be set")
-        if name not in self._pack.index:
-            raise concept_not_found(name, field, self._pack)
-        return name
-
-    def _sites(self, sites: tuple[int, ...], field: str) -> tuple[int, ...]:
+    def _sites(self, sites: Sequence[int], field: str) -> tuple[int, ...]:
         if not sites:
             return (self._pack.steering_site,)
-        if len(set(sites)) != len(sites):
-            invalid(field, "names a site twice")
-        for site in sites:
-            check_site(site, self._pack.sites, field)
+        check_sites(sites, self._pack.sites, field)
         return tuple(sorted(sites))
 
     def _lengths(
@@ -144,24 +137,34 @@ def _phases(scope: pb.Scope, field: str) -> int:
     return phases
 
 
-def check_site(site: int, sites: int, field: str) -> None:
-    """Raises SITE_OUT_OF_RANGE unless site is one of the model's."""
-    if site >= sites:
-        raise ApiError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "SITE_OUT_OF_RANGE",
-            f"{field}: site {site} does not exist; the model has sites 0 to {sites - 1}",
-            field=field,
-            site=site,
-            limit=sites - 1,
-        )
+def check_sites(chosen: Sequence[int], sites: int, field: str) -> None:
+    """Raises ApiError unless all sites chosen are the model's, none of them twice."""
+    seen: set[int] = set()
+    for i, site in enumerate(chosen):
+        path = f"{field}[{i}]"
+        if site >= sites:
+            raise ApiError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "SITE_OUT_OF_RANGE",
+                f"{path}: site {site} does not exist; the model has sites 0 to {sites - 1}",
+                field=path,
+                site=site,
+                limit=sites - 1,
+            )
+        if site in seen:
+            invalid(path, "names a site twice", value=site)
+        seen.add(site)
 
 
-def concept_not_found(name: str, field: str, pack: Pack) -> ApiError:
-    """The error for a concept that the pack does not have, with the nearest that it has."""
+def check_concept(name: str, field: str, pack: Pack) -> str:
+    """Returns the name, or raises ApiError, with the nearest name that the pack has."""
+    if not name:
+        invalid(field, "must be set")
+    if name in pack.index:
+        return name
     hint = nearest(name, pack.index)
     message = f"{field}: the pack {pack.name} has no such concept"
-    return ApiError(
+    raise ApiError(
         grpc.StatusCode.NOT_FOUND,
         "CONCEPT_NOT_FOUND",
         f"{message}; did you mean {hint}?" if hint else message,

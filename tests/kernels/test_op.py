@@ -1,0 +1,78 @@
+"""`torch.ops.vagus.steer_read_`: its schema tells the truth, and compilers respect it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch._dynamo
+import torch._inductor.config
+from kernel_cases import Case
+from kernel_checks import check
+from torch import Tensor
+
+from vagus_kernels.layout import SiteTables
+from vagus_kernels.op import steer_read_
+
+Site = tuple[Tensor, Tensor, SiteTables]
+
+STEERED = Case(hidden=64, rows=8, addend=True)
+READ = Case(hidden=64, rows=8, addend=True, steering=0)
+
+
+def _finite(case: Case) -> Site:
+    """The case without NaN, and with small integers: opcheck compares with a tolerance."""
+    stream, addend, tables = case.build()
+    tables.readout.zero_()
+    tables.applied.zero_()
+    return stream.nan_to_num_(0.5), torch.zeros_like(stream) if addend is None else addend, tables
+
+
+def _layer(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
+    """Where two decoder layers meet: one's output, the site, the other's norm."""
+    stream = stream + addend.tanh()
+    steer_read_(stream, addend, *tables)
+    return torch.nn.functional.rms_norm(stream + addend, (stream.shape[1],), weight)
+
+
+def _only_reads(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
+    """The op's outputs are used by nobody in the graph."""
+    steer_read_(stream * 2, addend, *tables)
+    return stream + weight
+
+
+@pytest.mark.parametrize("case", [STEERED, READ, Case(), Case(reading=0)], ids=str)
+def test_dispatch(case: Case) -> None:
+    check(steer_read_, case)
+
+
+@pytest.mark.parametrize("case", [STEERED, READ, Case(rows=0), Case(concepts=0)], ids=str)
+def test_opcheck(case: Case) -> None:
+    stream, addend, tables = _finite(case)
+    torch.library.opcheck(steer_read_, (stream, addend if case.addend else None, *tables))
+
+
+@pytest.mark.parametrize("function", [_layer, _only_reads])
+@pytest.mark.parametrize(
+    ("backend", "in_place_v2"), [("eager", True), ("inductor", True), ("inductor", False)]
+)
+def test_compiled_equals_eager(
+    function: Callable[..., Tensor], backend: str, in_place_v2: bool
+) -> None:
+    """vLLM compiles with the first version of inductor's pass for operators in place."""
+    torch._dynamo.reset()
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=backend)
+    weight = torch.linspace(0.5, 1.5, 64)
+    for case in (STEERED, READ):
+        stream, addend, tables = _finite(case)
+        *_, tables_compiled = _finite(case)
+        want = function(stream, addend, tables, weight)
+        settings = {"enable_auto_functionalized_v2": in_place_v2, "fx_graph_cache": False}
+        with torch._inductor.config.patch(settings):
+            got = compiled(stream, addend, tables_compiled, weight)
+
+        # Fused arithmetic rounds in other places; outputs are of order 1, readouts of 10.
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(tables_compiled.readout, tables.readout, rtol=1e-5, atol=1e-4)
+        assert tables.readout.any()
+        assert tables.applied.any() == case.steering
+        assert torch.equal(tables_compiled.applied, tables.applied)

@@ -1,0 +1,159 @@
+"""The recipe against plain float64 loops on small synthetic arrays."""
+
+import numpy as np
+import pytest
+import torch
+
+from vagus_server.packs.extract import (
+    concept_vectors,
+    covariance_of,
+    neutral_components,
+    remove_components,
+    unit,
+)
+from vagus_server.packs.heldout import (
+    accuracy,
+    bootstrap,
+    held_out_ranks,
+    nested_accuracy,
+    random_direction_ranks,
+    shuffled,
+)
+from vagus_server.packs.lexical import word_ranks
+from vagus_server.packs.moments import Moments
+
+CONCEPTS, TOPICS, SITES, HIDDEN = 5, 6, 3, 17
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def stories(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One story per concept and topic: a concept's direction, a topic's, and noise."""
+    concept = np.tile(np.arange(CONCEPTS), TOPICS)
+    topic = np.repeat(np.arange(TOPICS), CONCEPTS)
+    means = (
+        3 * rng.standard_normal((CONCEPTS, SITES, HIDDEN))[concept]
+        + 3 * rng.standard_normal((TOPICS, SITES, HIDDEN))[topic]
+        + rng.standard_normal((len(concept), SITES, HIDDEN))
+    )
+    return means.astype(np.float32), concept, topic
+
+
+def test_concept_vectors_equal_the_loop(
+    stories: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    means, concept, _ = stories
+    vectors = concept_vectors(means, concept, CONCEPTS)
+    for site in range(SITES):
+        averages = []
+        for c in range(CONCEPTS):
+            own = [means[i, site].astype(float) for i in range(len(means)) if concept[i] == c]
+            averages.append(sum(own) / len(own))
+        grand = sum(averages) / CONCEPTS
+        for c in range(CONCEPTS):
+            np.testing.assert_allclose(vectors[c, site], averages[c] - grand, atol=1e-12)
+
+
+def test_the_mean_is_of_concept_means_when_counts_differ() -> None:
+    means = np.array([[[0.0]], [[0.0]], [[0.0]], [[8.0]]])
+    vectors = concept_vectors(means, np.array([0, 0, 0, 1]), 2)
+    assert vectors.ravel().tolist() == [-4.0, 4.0]
+
+
+def test_a_concept_without_stories_is_refused() -> None:
+    with pytest.raises(ValueError, match="each of the 3 concepts"):
+        concept_vectors(np.ones((2, 1, 1)), np.array([0, 2]), 3)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 1), (0.7, 2), (0.95, 3)])
+def test_fewest_components_that_reach_the_share(share: float, count: int) -> None:
+    # Variances 6, 3, 0.9 and 0.1 of 10.
+    matrix = np.diag([0.9, 6.0, 0.1, 3.0])[None]
+    (rows,) = neutral_components(matrix, share)
+    order = [1, 3, 0][:count]
+    np.testing.assert_allclose(np.abs(rows), np.eye(4)[order].reshape(count, 4), atol=1e-12)
+
+
+def test_removed_components_leave_nothing_along_them(rng: np.random.Generator) -> None:
+    components = neutral_components(covariance_of(rng.standard_normal((40, SITES, HIDDEN))), 0.5)
+    vectors = rng.standard_normal((CONCEPTS, SITES, HIDDEN))
+    cleaned = remove_components(vectors, components)
+    for site, rows in enumerate(components):
+        assert len(rows) > 1
+        np.testing.assert_allclose(cleaned[:, site] @ rows.T, 0, atol=1e-12)
+        for c in range(CONCEPTS):
+            expected = vectors[c, site] - sum(row * (row @ vectors[c, site]) for row in rows)
+            np.testing.assert_allclose(cleaned[c, site], expected, atol=1e-12)
+
+
+def test_a_zero_vector_has_no_direction() -> None:
+    with pytest.raises(ValueError, match="no direction"):
+        unit(np.zeros((1, 1, 4)))
+
+
+def test_moments_equal_what_all_tokens_give(rng: np.random.Generator) -> None:
+    tokens = rng.standard_normal((SITES, 30, HIDDEN)) + 5
+    parts = [Moments(SITES, HIDDEN), Moments(SITES, HIDDEN)]
+    parts[0].add(torch.tensor(tokens[:, :11]))
+    parts[1].add(torch.tensor(tokens[:, 11:]))
+    moments = parts[0] + parts[1]
+    assert moments.count == 30
+    np.testing.assert_allclose(moments.mean, tokens.mean(axis=1), atol=1e-10)
+    np.testing.assert_allclose(moments.covariance, covariance_of(tokens.swapaxes(0, 1)), atol=1e-9)
+    np.testing.assert_allclose(moments.mean_norm, np.linalg.norm(tokens, axis=2).mean(axis=1))
+    units = unit(rng.standard_normal((CONCEPTS, SITES, HIDDEN)))
+    mean, deviation = moments.projection(units)
+    projected = np.einsum("sth,csh->cst", tokens, units)
+    np.testing.assert_allclose(mean, projected.mean(axis=2), atol=1e-10)
+    np.testing.assert_allclose(deviation, projected.std(axis=2), atol=1e-8)
+
+
+def test_held_out_reading_finds_the_concept_and_the_nulls_do_not(
+    stories: tuple[np.ndarray, np.ndarray, np.ndarray], rng: np.random.Generator
+) -> None:
+    means, concept, topic = stories
+    none = [np.empty((0, HIDDEN))] * SITES
+    ranks = held_out_ranks(means, concept, topic, none)
+    assert ranks.shape == (len(means), SITES)
+    assert (accuracy(ranks, 1) > 0.7).all()
+    assert (accuracy(ranks, CONCEPTS) == 1).all()
+    assert nested_accuracy(means, concept, topic, none, 1) > 0.7
+    labels = [shuffled(concept, topic, rng) for _ in range(20)]
+    null = [accuracy(held_out_ranks(means, one, topic, none), 1).mean() for one in labels]
+    random = [
+        accuracy(random_direction_ranks(means, concept, topic, rng), 1).mean() for _ in range(20)
+    ]
+    assert np.mean(null) < 0.35
+    assert np.mean(random) < 0.35
+    assert all((labels[0][topic == t] < CONCEPTS).all() for t in range(TOPICS))
+
+
+def test_a_topic_that_is_left_out_does_not_teach(
+    stories: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    means, concept, topic = stories
+    none = [np.empty((0, HIDDEN))] * SITES
+    before = held_out_ranks(means, concept, topic, none)
+    changed = means.copy()
+    changed[(topic == 0) & (concept == 0)] += 100
+    after = held_out_ranks(changed, concept, topic, none)
+    others = (topic == 0) & (concept != 0)
+    assert (before[others] == after[others]).all()
+
+
+def test_the_interval_holds_the_accuracy_and_repeats() -> None:
+    topic = np.repeat(np.arange(10), 10)
+    ranks = np.where(np.arange(100) % 4 == 0, 3, 0)
+    low, high = bootstrap(ranks, topic, 1, np.random.default_rng(0))
+    assert low <= 0.75 <= high
+    assert (low, high) == bootstrap(ranks, topic, 1, np.random.default_rng(0))
+
+
+def test_words_alone_read_words() -> None:
+    texts = [f"{word} thing number{i}" for i in range(4) for word in ("apples", "pears")]
+    ranks = word_ranks(texts, np.tile([0, 1], 4), np.repeat(np.arange(4), 2))
+    assert ranks.tolist() == [0] * 8

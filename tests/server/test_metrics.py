@@ -1,0 +1,231 @@
+"""Metrics: every series from the start, and gauges that return to 0."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from support.small_pack import small_pack
+from vagus_server.engine.engine import EngineRequest, Running
+from vagus_server.engine.sink import Sinks
+from vagus_server.metrics.metrics import Metrics
+from vagus_server.plugin.wire import Frame, Mark
+from vagus_server.readouts.render import AFTER
+from vagus_server.steering.program import ALL, Operation, Program
+
+PACK = small_pack()
+METHODS = (
+    "Generate", "StreamGenerate", "ReadText", "ListConcepts", "GetConcept", "ListPacks",
+    "GetPack", "ListModels", "GetModel",
+)  # fmt: skip
+CALM = Operation("calm", "c" * 64, 1, (0, 3), (1.0, -1.0), (0.5, -0.25), ALL)
+PROGRAM = Program((CALM, Operation("sad", "5" * 64, 4, (1,), (1.0,), (0.1,), ALL)))
+
+
+class Watched(Metrics):
+    """Metrics in a registry of their own; `self[...]` reads a sample."""
+
+    def __init__(self, concepts: tuple[str, ...] = tuple(PACK.names)) -> None:
+        self.registry = CollectorRegistry()
+        super().__init__(PACK, concepts, "tiny", slots=64, registry=self.registry)
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples()[name, frozenset(labels.items())]
+
+    def bucket(self, name: str, concept: str) -> tuple[float, float]:
+        """Bounds of the bucket of a histogram's only observation (it has no sum: z may be < 0)."""
+        buckets = sorted(
+            (float(dict(labels)["le"]), value)
+            for (sample, labels), value in self.samples().items()
+            if sample == f"{name}_bucket" and dict(labels)["concept"] == concept
+        )
+        assert buckets[-1] == (np.inf, 1)
+        return (
+            max((bound for bound, value in buckets if value == 0), default=-np.inf),
+            min(bound for bound, value in buckets if value == 1),
+        )
+
+
+@pytest.fixture
+def metrics() -> Watched:
+    return Watched()
+
+
+def running_request(program: Program = PROGRAM, tokens: int = 3) -> tuple[Running, Sinks]:
+    sinks = Sinks((1, len(PACK.names), 2))
+    engine: Any = SimpleNamespace(plugin=SimpleNamespace(sites=PACK.sites, operations=8))
+    request = EngineRequest("r", list(range(tokens)), {}, program)
+    return Running(engine, request, sinks.open("r")), sinks
+
+
+def test_every_series_exists_at_zero_from_the_start(metrics: Watched) -> None:
+    """A rate over a series that appears with its first event misses that event."""
+    samples = metrics.samples()
+    for method in METHODS:
+        for code in grpc.StatusCode:
+            labels = frozenset({("method", method), ("code", code.name)})
+            assert samples["vagus_requests_total", labels] == 0
+        assert metrics.value("vagus_request_duration_seconds_count", method=method) == 0
+    for outcome in ("verified", "failed"):
+        assert metrics.value("vagus_receipts_total", outcome=outcome) == 0
+    for name in ("turn_mean_z", "last_prompt_token_z", "dose_ratio"):
+        for concept in PACK.names:
+            assert metrics.value(f"vagus_concept_{name}_count", concept=concept) == 0
+    constants = {"vagus_program_slots_capacity": 64, "vagus_build_info": 1}
+    assert {name: v for (name, _), v in samples.items() if v} == constants
+
+
+def test_no_series_appears_later(metrics: Watched) -> None:
+    before = set(metrics.samples())
+    for method in METHODS:
+        metrics.request(method, "OK", 0.1)
+    with metrics.running(PROGRAM) as progress:
+        progress.tokens(2, 0.1)
+        progress.tokens(2, 0.2)
+    request, sinks = running_request()
+    request.balanced = True
+    request.sink.turn_sum = request.sink.last_prompt_token = np.ones((1, 4, 2))
+    request.sink.turn_tokens = 1
+    metrics.finished(request, sinks)
+    metrics.worker(1, 1)
+    assert set(metrics.samples()) == before
+
+
+def gauges(metrics: Watched) -> tuple[float, float, float]:
+    """Waiting, running and programs."""
+    names = ("requests_waiting", "requests_running", "program_slots_used")
+    waiting, running, programs = (metrics.value(f"vagus_{name}") for name in names)
+    return waiting, running, programs
+
+
+def test_a_request_waits_and_then_runs(metrics: Watched) -> None:
+    with metrics.running(PROGRAM) as progress:
+        assert gauges(metrics) == (1, 0, 1)
+        progress.tokens(0, 0.1)
+        assert gauges(metrics) == (1, 0, 1)
+        progress.tokens(1, 0.5)
+        assert gauges(metrics) == (0, 1, 1)
+        progress.tokens(4, 0.9)
+    assert gauges(metrics) == (0, 0, 0)
+    assert metrics.value("vagus_generated_tokens_total") == 5
+    assert metrics.value("vagus_time_to_first_token_seconds_count") == 1
+    assert metrics.value("vagus_inter_token_latency_seconds_count") == 4
+    assert metrics.value("vagus_inter_token_latency_seconds_sum") == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("tokens", [0, 1])
+def test_gauges_return_to_zero_after_errors(
+    metrics: Watched, tokens: int, error: type[BaseException]
+) -> None:
+    def fail() -> None:
+        with metrics.running(PROGRAM) as progress:
+            progress.tokens(tokens, 0.1)
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert gauges(metrics) == (0, 0, 0)
+
+
+def test_slots_count_distinct_programs(metrics: Watched) -> None:
+    other = Program((CALM,))
+    with metrics.running(PROGRAM), metrics.running(Program()):
+        with metrics.running(PROGRAM), metrics.running(other):
+            assert gauges(metrics) == (4, 0, 2)
+        assert gauges(metrics) == (2, 0, 1)
+    assert gauges(metrics) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("balanced", "verified", "failed"), [(True, 1, 0), (False, 0, 1), (None, 0, 0)]
+)
+def test_receipts_by_outcome(
+    metrics: Watched, balanced: bool | None, verified: int, failed: int
+) -> None:
+    request, sinks = running_request()
+    request.balanced = balanced
+    metrics.read(request, sinks)
+    assert metrics.value("vagus_receipts_total", outcome="verified") == verified
+    assert metrics.value("vagus_receipts_total", outcome="failed") == failed
+
+
+def test_requests_without_a_program_have_no_receipt(metrics: Watched) -> None:
+    request, sinks = running_request(Program())
+    request.balanced = True
+    metrics.read(request, sinks)
+    assert metrics.value("vagus_receipts_total", outcome="verified") == 0
+    assert metrics.value("vagus_prompt_tokens_total") == 3
+
+
+def test_steered_tokens_are_those_that_the_device_marked(metrics: Watched) -> None:
+    request, sinks = running_request(tokens=5)
+    acted, nothing = np.ones(8, "<u4").tobytes(), np.zeros(8, "<u4").tobytes()
+    request.ledger.add_spans([(0, 5)])
+    request.ledger.add_marks([Mark(0, 2, nothing), Mark(2, 3, acted)])
+    metrics.read(request, sinks)
+    assert metrics.value("vagus_steered_tokens_total") == 3
+
+
+def test_doses_per_concept(metrics: Watched) -> None:
+    request, sinks = running_request()
+    metrics.read(request, sinks)
+    assert metrics.value("vagus_concept_dose_ratio_sum", concept="calm") == pytest.approx(0.75)
+    assert metrics.value("vagus_concept_dose_ratio_sum", concept="sad") == pytest.approx(0.1)
+    assert metrics.value("vagus_concept_dose_ratio_count", concept="happy") == 0
+
+
+def test_concepts_that_were_not_chosen_get_no_series() -> None:
+    metrics = Watched(("calm",))
+    request, sinks = running_request()
+    request.sink.last_prompt_token = np.ones((1, 4, 2))
+    metrics.finished(request, sinks)
+    labels = {dict(labels).get("concept") for _, labels in metrics.samples()}
+    assert labels == {None, "calm"}
+
+
+def test_readouts_are_observed_as_z_scores_after_steering(metrics: Watched) -> None:
+    request, sinks = running_request()
+    row = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
+    request.sink.feed(
+        Frame(
+            turn_sum=(3 * row).astype("<f4").tobytes(),
+            turn_tokens=3,
+            last_prompt_token=row.astype("<f4").tobytes(),
+        )
+    )
+    metrics.finished(request, sinks)
+    site = PACK.readout_site
+    for i, concept in enumerate(PACK.names):
+        mean, deviation = PACK.reference_mean[i, site], PACK.reference_std[i, site]
+        expected = (row[0, i, AFTER] - mean) / deviation
+        for name in ("vagus_concept_turn_mean_z", "vagus_concept_last_prompt_token_z"):
+            lowest, highest = metrics.bucket(name, concept)
+            assert lowest < expected <= highest
+
+
+def test_readout_bytes_count_what_came_since(metrics: Watched) -> None:
+    request, sinks = running_request()
+    for total in (100, 150):
+        sinks.readout_bytes = total
+        metrics.read(request, sinks)
+        assert metrics.value("vagus_readout_bytes_total") == total
+
+
+def test_workers_and_build(metrics: Watched) -> None:
+    metrics.worker(3, 2)
+    assert metrics.value("vagus_worker_requests") == 3
+    assert metrics.value("vagus_worker_program_slots_used") == 2
+    (labels,) = (dict(found) for name, found in metrics.samples() if name == "vagus_build_info")
+    assert labels["model"] == "tiny"
+    assert set(labels) == {"version", "vllm_version", "model"}
