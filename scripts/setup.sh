@@ -20,8 +20,24 @@ rm -f "$stamp"
 
 # The resolver would take ten minutes over this and build llama.cpp; the lock is complete.
 locks=(--no-deps -r requirements/cpu.lock -r requirements/dev.lock)
-say "1/2 downloading and installing the locked packages"
-if ! pip install "${locks[@]}" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}; then
+total=$(cat requirements/*.lock | grep -cE '^[A-Za-z]')
+# A count instead of several lines per package; whatever else pip says is shown.
+progress() {
+  local n=0 line
+  while IFS= read -r line; do
+    case $line in
+      Collecting* | "Requirement already satisfied"*)
+        n=$((n + 1))
+        if [ -t 2 ]; then printf '\r  %d of %d' "$n" "$total" >&2
+        elif [ $((n % 25)) = 0 ]; then printf '  %d of %d\n' "$n" "$total" >&2; fi ;;
+      "Installing collected"*) printf '\n  downloaded; unpacking takes a minute\n' >&2 ;;
+      "Looking in"* | "WARNING: Location"* | "  "* | Successfully*) ;;
+      *) printf '%s\n' "$line" >&2 ;;
+    esac
+  done
+}
+say "1/2 downloading and installing $total locked packages"
+if ! pip install "${locks[@]}" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} 2>&1 | progress; then
   say "installing failed. If torch==2.13.0+cpu was not found: set TORCH_INDEX to PyTorch's index of
 CPU wheels (see PyTorch's \"Get started\" page) and run this again."
   exit 1

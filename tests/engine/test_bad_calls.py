@@ -10,7 +10,7 @@ from grpc import StatusCode
 
 from support.calls import add, generate, ids, spec, stream
 from support.refusals import BAD, FULL, IN_USE, NOT_YET, check, refused
-from support.requests import (
+from support.variants import (
     PROMPT,
     added,
     asking,

@@ -21,7 +21,7 @@ from support.refusals import (
     Refusal,
     check,
 )
-from support.requests import (
+from support.variants import (
     added,
     asking,
     calm,
