@@ -8,17 +8,20 @@ import asyncio
 from dataclasses import dataclass, field
 
 from rich.columns import Columns
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.style import Style
 from rich.text import Text
 
-from vagus import AsyncClient, Message, Operation, Result, add, verify_receipt
+from vagus import AsyncClient, Message, Operation, Result, SamplingOptions, add, verify_receipt
 from vagus.cli._color import Painter, z_style
 
-PROMPT = "Write two sentences about my exam tomorrow."
+PROMPT = "Write a short diary entry about today."
 CONCEPT = "desperate"
+STRENGTH = 0.25
+#: Greedy, and kept from going round in circles, as small models do.
+SAMPLING: SamplingOptions = {"temperature": 0, "repetition_penalty": 1.15, "max_tokens": 56}
 
 
 @dataclass
@@ -30,9 +33,9 @@ class Column:
     text: Text = field(default_factory=Text)
     result: Result | None = None
 
-    def panel(self) -> Panel:
+    def panel(self, width: int) -> Panel:
         """The column as it stands."""
-        return Panel(Group(self.text), title=self.title, width=44, height=16)
+        return Panel(self.text, title=self.title, width=width, height=11)
 
 
 async def run(client: AsyncClient, column: Column, prompt: str) -> None:
@@ -40,7 +43,7 @@ async def run(client: AsyncClient, column: Column, prompt: str) -> None:
     painter = Painter(CONCEPT)
     chat: list[Message] = [{"role": "user", "content": prompt}]
     async with client.stream(
-        chat, program=column.program, readouts=[CONCEPT, "calm"], temperature=0, max_tokens=56
+        chat, program=column.program, readouts=[CONCEPT, "calm"], **SAMPLING
     ) as stream:
         async for event in stream:
             for piece, z in painter.pieces(event):
@@ -70,10 +73,11 @@ async def main(server: str, prompt: str) -> None:
     """Runs the three columns at once, in one batch of the server."""
     columns = [
         Column("unsteered", []),
-        Column("calm +0.35", [add("calm", 0.35)]),
-        Column("desperate +0.35", [add("desperate", 0.35)]),
+        Column(f"calm +{STRENGTH}", [add("calm", STRENGTH)]),
+        Column(f"desperate +{STRENGTH}", [add("desperate", STRENGTH)]),
     ]
     console = Console()
+    width = min(44, console.width // len(columns) - 1)
     console.print(f"[bold]{prompt}[/]")
     scale = Text("each token coloured by its readout of 'desperate': ")
     for z in range(-3, 4):
@@ -84,9 +88,9 @@ async def main(server: str, prompt: str) -> None:
             console.print(scale)
             with Live(console=console, refresh_per_second=8) as live:
                 while not running.done():
-                    live.update(Columns([c.panel() for c in columns]))
+                    live.update(Columns([c.panel(width) for c in columns]))
                     await asyncio.sleep(0.1)
-                live.update(Columns([c.panel() for c in columns]))
+                live.update(Columns([c.panel(width) for c in columns]))
         await running
     if not console.is_terminal:
         for column in columns:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def main() -> int:
         addresses = wait_until_serving(server, log)
         client = [sys.executable, str(ROOT / "examples" / "side_by_side.py")]
         code = subprocess.run([*client, "--server", addresses["serving"]], check=False).returncode
+        time.sleep(1.5)  # the server looks at its workers once a second
         print("\nmetrics:")
         with urllib.request.urlopen(addresses["metrics"], timeout=10) as page:
             for line in page.read().decode().splitlines():

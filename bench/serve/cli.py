@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, help="folder of the model; default: the bundled one")
     add("--pack", type=Path, default=_PACK, help="folder of the concept pack")
     add("--batch", type=_integers, default=[1, 8, 16], help="requests at once: 1,8,16")
-    add("--tokens", type=int, default=64, help="tokens that each request generates")
-    add("--pairs", type=int, default=5, help="pairs of rounds per cell, after one discarded")
+    add("--tokens", type=int, default=24, help="tokens that each request generates")
+    add("--pairs", type=int, default=20, help="pairs of rounds per cell, after one discarded")
     add("--modes", default=",".join(MODE_OF), help="comma-separated; default: all")
     add("--prompts", type=Path, help="JSON list of texts; default: the 32 of prompts.py")
     add("--concept", default="desperate", help="concept that steered modes add")
@@ -166,12 +166,19 @@ class _Benchmark:
                 await self._run_vagus(mode, self._work(0, 2, tokens))
 
     async def measure(self, mode: Mode, batch: int) -> Cell:
-        """One cell: stock, Vagus, stock, Vagus, ..., of which the first pair is discarded."""
+        """One cell: pairs in the order S V, V S, S V, ..., of which the first is discarded.
+
+        The order alternates so that a machine that slows down or speeds up favours neither.
+        """
         cell = Cell(mode.name, batch)
         for pair in range(self._arguments.pairs + 1):
             work = self._work(pair * batch, batch, self._arguments.tokens)
-            stock, stock_usage = await self._measured(self._stock.run(None, work))
-            vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
+            if pair % 2 == 0:
+                stock, stock_usage = await self._measured(self._stock.run(None, work))
+                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
+            else:
+                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
+                stock, stock_usage = await self._measured(self._stock.run(None, work))
             if pair > 0:
                 cell.add(stock, vagus, stock_usage, vagus_usage)
             ratio = vagus.tokens_per_second / stock.tokens_per_second
