@@ -234,6 +234,7 @@ class _Driver:
     def _request(self, mode: Mode, work: Work, index: int) -> "EngineRequest":
         from vagus.v1 import steering_pb2 as pb
         from vagus_server.engine.engine import EngineRequest
+        from vagus_server.steering.scope import PromptMap
 
         message = pb.Program()
         strength = mode.strength(index, work.strength)
@@ -245,7 +246,7 @@ class _Driver:
             request_id=f"bench-{self._count}-{index}",
             token_ids=prompt,
             sampling=dict(work.sampling),
-            program=self._app.served.resolver.resolve(message, "program"),
+            program=self._app.served.resolver.resolve(message, PromptMap(len(prompt)), "program"),
             # A generated token's readout is that of the position before it.
             read=((len(prompt) - 1, _FOREVER),) if mode.read else (),
             monitor=mode.monitor,

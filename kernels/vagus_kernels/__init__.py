@@ -1,32 +1,11 @@
 """Vagus kernels: steering programs and concept readouts on the residual stream.
 
-`steer_read` runs a row's program on the stream and projects the stream on concepts, before
-and after. `reference` is the same in plain torch: it is the tests' oracle (in float64) and
-the CPU implementation. `op` registers both with torch as one opaque, graph-safe operator.
+`steer_add_rms_norm` runs a row's program on the stream and projects it on concepts, in one
+launch with the residual add and RMSNorm that the engine needs anyway; `steer_read` does the
+same without the norm. `begin_step` and `gather_readouts` go around a forward pass. `reference`
+and `reference_step` are the same in plain torch: the tests' oracle and the CPU implementation.
+`op` registers the site operations with torch as opaque, graph-safe operators. `layout` and
+`step` say what all of them work on.
 """
 
-from vagus_kernels.layout import (
-    ABLATE,
-    ADD,
-    CLAMP,
-    GATE_NONE,
-    OPERATIONS_MASK,
-    READ_FLAG,
-    SET,
-    SiteTables,
-    applied_words,
-)
-
-__version__ = "0.1.0"
-
-__all__ = [
-    "ABLATE",
-    "ADD",
-    "CLAMP",
-    "GATE_NONE",
-    "OPERATIONS_MASK",
-    "READ_FLAG",
-    "SET",
-    "SiteTables",
-    "applied_words",
-]
+__version__ = "0.2.0"

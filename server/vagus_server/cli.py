@@ -66,6 +66,10 @@ def serve(
     ] = 0.9,
     tensor_parallel: Annotated[int, typer.Option(help="GPUs that share each layer.")] = 1,
     eager: Annotated[bool, typer.Option(help="Run without compilation.")] = False,
+    installation: Annotated[
+        str,
+        typer.Option(help="How steering is placed: norm (fused with the next norm), hook or auto."),
+    ] = "auto",
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
@@ -84,6 +88,8 @@ def serve(
     from vagus_server.plugin.pin import Unsupported
     from vagus_server.services.served import Limits
 
+    if installation not in ("auto", "norm", "hook"):
+        raise typer.BadParameter("--installation is auto, norm or hook")
     on_cpu = _on_cpu()
     folder = model or bundled.ensure_bundled_model()
     try:
@@ -99,6 +105,7 @@ def serve(
             gpu_memory_utilization=gpu_memory_utilization,
             tensor_parallel=tensor_parallel,
             eager=eager,
+            installation=installation,
             engine_options=options,
         )
         settings = ServerSettings(

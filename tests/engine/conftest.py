@@ -1,5 +1,6 @@
 """Fixtures of the tests on the real engine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from support.app_thread import PACK
 from support.reference import Reference
+from support.server_process import ServerProcess
+from support.small_server import small_server
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +18,14 @@ def reference(model_folder: Path) -> Reference:
     from vagus_server.packs.pack import Pack
 
     pack = Pack.load(PACK)
-    return Reference(model_folder, PACK, pack.names, pack.readout_site)
+    return Reference(model_folder, PACK, pack.names, pack.readout_site, pack.steering_site)
+
+
+@pytest.fixture(scope="session", params=["v1", "v2"])
+def small(request: pytest.FixtureRequest, model_folder: Path) -> Iterator[ServerProcess]:
+    """A server with a small token budget and few KV blocks, on either model runner."""
+    with small_server(request.param) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """Steering under everything vLLM's scheduler does, on both runners.
 
-V1 schedules step by step, V2 ahead of the running step. Both servers have a small token
-budget (prompts are cut in chunks) and few KV blocks (requests are preempted).
+V1 schedules step by step and steers after each layer; V2 schedules ahead of the running step
+and steers within the norms, as on a GPU. Both servers have a small token budget (prompts are
+cut in chunks) and few KV blocks (requests are preempted).
 """
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,27 +16,15 @@ import pytest
 from support.calls import EVERYTHING, GENERATION, add, generate, ids, rows, spec, stream
 from support.reference import Addition, Reference
 from support.server_process import ServerProcess
+from support.small_server import BUDGET
 from support.waiting import wait_for
+from vagus.v1 import model_service_pb2, model_service_pb2_grpc
 
 pytestmark = pytest.mark.engine
 
-BLOCK = 32
-BUDGET = 64
-OPTIONS = {"block_size": BLOCK, "num_gpu_blocks_override": 16}
 STORY = "The ferry was late again, and the rain came in sideways under the roof of the pier. "
 #: float32 sums in another order than Hugging Face's.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module", params=["v1", "v2"])
-def small(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
-    """A server with a small token budget and few KV blocks."""
-    with ServerProcess(
-        *("--max-model-len", "480", "--max-running", "16", "--max-dose", "2"),
-        *("--max-batched-tokens", str(BUDGET), "--engine-options", json.dumps(OPTIONS)),
-        v2=request.param == "v2",
-    ) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +33,14 @@ def small_is_left_clean(small: ServerProcess) -> Iterator[None]:
     yield
     wait_for(lambda: small.usage() == {"requests": 0, "slots": 0}, "slots to be free")
     assert small.metrics()['vagus_receipts_total{outcome="failed"}'] == 0
+
+
+def test_installation(small: ServerProcess) -> None:
+    stub = model_service_pb2_grpc.ModelServiceStub(small.channel)
+    runtime = stub.GetModel(model_service_pb2.GetModelRequest()).model.runtime
+    assert runtime.model_runner == small.runner
+    assert set(runtime.site_installation) == {"norm" if small.runner == 2 else "hook"}
+    assert len(runtime.site_installation) == 30
 
 
 def desperate(reference: Reference, strength: float = 0.3) -> tuple[Any, list[Addition]]:
@@ -128,6 +124,55 @@ def test_steered_text_in_a_second_turn_does_not_poison(
     plain = generate(small.channel, spec(second_turn, readouts=GENERATION, max_tokens=6))
     assert plain.finish.usage.cached_prompt_tokens == 0
     check(reference, second_turn, plain, [])
+
+
+def test_the_prompt_of_a_generation_program_is_shared_with_plain_traffic(
+    small: ServerProcess, reference: Reference
+) -> None:
+    prompt = reference.tokenizer.encode("Somebody whistled. " + STORY * 6)[:100]
+    vector = reference.residual("desperate", 12, 0.7)
+    operation = add("desperate", 0.7, (12,), phase="generation")
+
+    def ask(tokens: list[int], *operations: Any) -> Any:
+        asked = spec(tokens, *operations, readouts=GENERATION, max_tokens=40)
+        return generate(small.channel, asked)
+
+    def after(length: int) -> list[Addition]:
+        return [Addition(12, vector, lambda p: p >= length)]
+
+    plain = ask(prompt)
+    steered = ask(prompt, operation)
+    assert steered.finish.usage.cached_prompt_tokens == 96
+    assert ids(steered)[:28] != ids(plain)[:28], "equal text would share blocks"
+    check(reference, prompt, steered, after(len(prompt)))
+    again = ask(prompt, operation)
+    assert again.finish.usage.cached_prompt_tokens == 96
+    assert ids(again) == ids(steered)
+
+    # What was generated is now the prompt's: this program leaves it alone there, so blocks that
+    # were steered while they were generated must not come back.
+    second_turn = prompt + ids(steered) + reference.tokenizer.encode(" Later that night")
+    next_turn = ask(second_turn, operation)
+    assert next_turn.finish.usage.cached_prompt_tokens == 96
+    check(reference, second_turn, next_turn, after(len(second_turn)))
+
+    # Plain generated text is the same in any turn.
+    plain_turn = prompt + ids(plain) + reference.tokenizer.encode(" Later that night")
+    assert ask(plain_turn, operation).finish.usage.cached_prompt_tokens == 128
+
+
+def test_a_program_for_all_tokens_shares_its_turns(
+    small: ServerProcess, reference: Reference
+) -> None:
+    prompt = reference.tokenizer.encode("A gull stood there. " + STORY * 6)[:100]
+    operation, additions = desperate(reference)
+    first = generate(small.channel, spec(prompt, operation, max_tokens=40))
+    second_turn = prompt + ids(first) + reference.tokenizer.encode(" Later that night")
+    second = generate(
+        small.channel, spec(second_turn, operation, readouts=GENERATION, max_tokens=6)
+    )
+    assert second.finish.usage.cached_prompt_tokens == 128
+    check(reference, second_turn, second, additions)
 
 
 def test_reading_the_prompt_does_not_read_the_cache(

@@ -54,7 +54,8 @@ def test_plugin_after_stock_on_one_cache_is_steered(
 ) -> None:
     prompt = reference.tokenizer.encode("The door opened and")
     vector = reference.residual("desperate", 15, 0.3)
-    with ServerProcess(*OPTIONS, *ENGINE, v2=True, env=stock_cache) as server:
+    norm = ("--installation", "norm")
+    with ServerProcess(*OPTIONS, *ENGINE, *norm, v2=True, env=stock_cache) as server:
         response = generate(
             server.channel,
             spec(prompt, add("desperate", 0.3, (15,)), readouts=GENERATION, max_tokens=6),

@@ -12,13 +12,16 @@ from vagus_kernels.layout import (
     ADD,
     CLAMP,
     GATE_NONE,
+    GATE_STORED,
     READ_FLAG,
+    SCALE_FLAG,
     SET,
+    TEST,
     SiteTables,
-    applied_words,
+    entries,
+    readout_parts,
 )
 
-SITES = 64
 VECTORS = 9
 SLOTS = 5
 #: Rows that the tables have beyond the batch.
@@ -36,10 +39,10 @@ class Case:
     operations: int = 4
     concepts: int = 3
     addend: bool = False
-    index: int = 5
     steering: int = 1
     reading: int = 1
     gap: int = 0
+    size: float = 1.0
     seed: int = 0
 
     def __str__(self) -> str:
@@ -56,35 +59,51 @@ class Case:
         def pick(top: int, *shape: int) -> Tensor:
             return torch.randint(top, shape, generator=draw, dtype=torch.int32)
 
-        def units(count: int) -> Tensor:
-            return torch.nn.functional.normalize(normal(count, self.hidden), dim=1)
+        def vectors(count: int) -> tuple[Tensor, Tensor]:
+            """Vectors of any length, and 1 / length."""
+            drawn = normal(count, self.hidden) * (0.2 + 3 * torch.rand(count, 1, generator=draw))
+            drawn = drawn.to(torch.float16)
+            return drawn, 1 / drawn.double().norm(dim=1).clamp(min=1e-6).float()
 
         def part() -> Tensor:
             # The columns past `hidden` are the gap that a row stride above it leaves.
-            values = normal(self.rows, self.hidden + self.gap).to(self.dtype)
+            values = (normal(self.rows, self.hidden + self.gap) * self.size).to(self.dtype)
             values[:, 3::7] = -0.0
             values[:, self.hidden :] = NAN
             return values.to(device)[:, : self.hidden]
 
-        program_int = torch.zeros(SLOTS, self.operations, 4, dtype=torch.int32)
-        program_float = torch.zeros(SLOTS, self.operations, 4)
-        for slot, p in product(range(1, SLOTS), range(self.operations)):
-            # Slot 1 has every kind in turn; the others what comes, at times a gap (kind 0).
-            kind = (ADD, ABLATE, SET, CLAMP)[p % 4] if slot == 1 else int(pick(5))
-            gate = (GATE_NONE, int(pick(VECTORS - 1)) + 1)[int(pick(2))]
-            lower, upper = ((-INF, INF), (1.0, -1.0), (-0.6, 0.8), (0.1, INF))[int(pick(4))]
-            a, b = sorted(normal(2).mul(3).tolist())
-            if kind == CLAMP:
-                a, b = ((a, b), (-INF, b), (a, INF), (-INF, INF))[int(pick(4))]
-            program_int[slot, p] = torch.tensor([kind, int(pick(VECTORS)), gate, 0])
-            if kind != CLAMP:
-                b = NAN
-            if gate == GATE_NONE:
-                lower = upper = NAN
-            program_float[slot, p] = torch.tensor([a, b, lower, upper])
+        bank, inverse = vectors(VECTORS)
+        bank[0], inverse[0] = 0, 0
+        program_int = torch.full((SLOTS, entries(self.operations), 4), 1 << 30, dtype=torch.int32)
+        program_float = torch.full((SLOTS, entries(self.operations), 8), NAN)
+        program_count = torch.zeros(SLOTS, dtype=torch.int32)
+        for slot in range(1, SLOTS):
+            count = 0
+            for p in range(self.operations):
+                # Slot 1 has every kind in turn; the others what comes, at times nothing.
+                kind = (ADD, ABLATE, SET, CLAMP, TEST)[p % 5] if slot == 1 else int(pick(6))
+                if kind == 0:
+                    continue
+                gate = (GATE_NONE, GATE_STORED, int(pick(VECTORS - 1)) + 1)[int(pick(3))]
+                if kind == TEST:
+                    gate = int(pick(VECTORS - 1)) + 1
+                bounds = ((-INF, INF), (1.0, -1.0), (-0.6, 0.8), (0.1, INF))[int(pick(4))]
+                a, b = sorted(normal(2).mul(3).tolist())
+                if kind == CLAMP:
+                    a, b = ((a, b), (-INF, b), (a, INF), (-INF, INF))[int(pick(4))]
+                else:
+                    b = NAN
+                vector = int(pick(VECTORS))
+                program_int[slot, count] = torch.tensor([kind, p, vector, gate])
+                floats = [a, b, inverse[vector], NAN, NAN, NAN, NAN, NAN]
+                if gate >= 0:
+                    floats[3:6] = [*(x * self.size for x in bounds), inverse[gate]]
+                program_float[slot, count] = torch.tensor(floats)
+                count += 1
+            program_count[slot] = count
         stream = part()
         flags = pick(1 << self.operations, self.rows + SPARE)
-        flags |= pick(2, self.rows + SPARE) * READ_FLAG
+        flags |= pick(2, self.rows + SPARE) * READ_FLAG | pick(2, self.rows + SPARE) * SCALE_FLAG
         slots = pick(SLOTS, self.rows + SPARE)
         # The first row has it all; some rows are idle; the last quarter is padding; the spare
         # rows past the batch ask for everything, and must get nothing.
@@ -92,31 +111,43 @@ class Case:
         flags[4::4] = 0
         padding = slice(self.rows - self.rows // 4, self.rows)
         flags[padding], stream[padding] = 0, NAN
-        slots[flags == 0] = 1 << 30
+        slots[(flags & ~READ_FLAG & ~SCALE_FLAG) == 0] = 1 << 30
         flags[self.rows :] = -1
+        readers, reader_inverse = vectors(self.concepts)
+        parts = readout_parts(self.rows + SPARE)
         tables = SiteTables(
-            vectors=torch.cat([torch.zeros(1, self.hidden), units(VECTORS - 1)]),
+            vectors=bank,
+            program_count=program_count,
             program_int=program_int,
             program_float=program_float,
             row_slot=slots,
             row_flags=flags,
-            site=torch.tensor([self.index, self.steering, self.reading, 0], dtype=torch.int32),
-            readout_vectors=units(self.concepts),
-            readout=torch.full((self.rows + SPARE, self.concepts, 2), NAN),
-            applied=pick(1 << 30, self.rows + SPARE, self.operations, applied_words(SITES)),
+            row_scale=torch.rand(self.rows + SPARE, self.operations, generator=draw),
+            row_gates=pick(1 << self.operations, self.rows + SPARE),
+            site=torch.tensor([self.steering, self.reading, 0, 0], dtype=torch.int32),
+            marks=torch.full((self.rows + SPARE,), 1 << 29, dtype=torch.int32),
+            steps=torch.full((self.rows + SPARE, self.operations), NAN),
+            readout_vectors=readers,
+            readout_scale=reader_inverse,
+            readout=torch.full((parts, self.concepts), NAN),
+            readout_shape=torch.zeros(2, dtype=torch.int32),
         )
         addend = part() if self.addend else None
         return stream, addend, SiteTables(*(table.to(device) for table in tables))
 
+    def weight(self, device: str = "cpu") -> Tensor:
+        """Of a norm that follows."""
+        return torch.linspace(0.5, 1.5, self.hidden).to(self.dtype).to(device)
+
 
 BASE = Case()
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def _cases() -> list[Case]:
     """Every shape in every dtype, the rest drawn; then one departure from the base each."""
     draw = random.Random(0)
-    shapes = product((1, 33, 576, 1000), (0, 1, 2, 17, 64))
-    dtypes = (torch.float32, torch.float16, torch.bfloat16)
+    shapes = product((1, 33, 576, 1000), (0, 1, 2, 17, 70))
     cases = [
         Case(
             hidden=hidden,
@@ -125,18 +156,32 @@ def _cases() -> list[Case]:
             operations=draw.randrange(9),
             concepts=draw.choice((0, 1, 12, 36)),
             addend=draw.random() < 0.5,
-            index=draw.randrange(SITES),
             gap=draw.choice((0, 0, 7, 16)),
             seed=seed,
         )
-        for seed, ((hidden, rows), dtype) in enumerate(product(shapes, dtypes))
+        for seed, ((hidden, rows), dtype) in enumerate(product(shapes, DTYPES))
     ]
-    cases += [replace(BASE, index=index) for index in (0, 31, 32, 63)]
     cases += [replace(BASE, operations=count, seed=count) for count in range(9)]
-    cases += [replace(BASE, concepts=count) for count in (0, 1, 12, 36)]
+    cases += [replace(BASE, concepts=count) for count in (0, 1, 12, 64, 171, 256)]
     cases += [replace(BASE, steering=s, reading=r) for s, r in ((0, 0), (0, 1), (1, 0))]
-    cases += [replace(BASE, addend=True, gap=gap, dtype=d) for gap in (0, 5) for d in dtypes]
+    cases += [replace(BASE, addend=True, gap=gap, dtype=d) for gap in (0, 5) for d in DTYPES]
+    # Near overflow: squares of 1e18 still fit float32; float16's largest is 65504.
+    cases += [
+        replace(BASE, addend=True, size=size, dtype=d, seed=7)
+        for d, size in ((torch.float32, 1e17), (torch.float16, 5e3), (torch.bfloat16, 1e17))
+    ]
     return cases
 
 
 CASES = _cases()
+#: What decoders have, with all 171 concepts: rows few and many for a tile.
+LARGE = [
+    Case(hidden=hidden, rows=rows, dtype=dtype, operations=3, concepts=171, addend=True, seed=rows)
+    for hidden in (576, 1024, 2048, 3584, 4096, 5120, 8192)
+    for rows, dtype in ((1, torch.bfloat16), (33, torch.float16), (130, torch.bfloat16))
+]
+#: Only where a GPU runs them in no time.
+LARGEST = [
+    Case(hidden=hidden, rows=rows, dtype=torch.bfloat16, operations=8, concepts=k, addend=True)
+    for hidden, rows, k in ((4096, 4097, 171), (2048, 1023, 256), (8192, 257, 12), (3584, 4096, 0))
+]

@@ -6,70 +6,89 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vagus_kernels.layout import ABLATE, ADD, CLAMP, GATE_NONE, READ_FLAG, SET, SiteTables
+from vagus_kernels.layout import (
+    ABLATE,
+    ADD,
+    CLAMP,
+    GATE_NONE,
+    GATE_STORED,
+    READ_FLAG,
+    SCALE_FLAG,
+    SET,
+    TEST,
+    SiteTables,
+)
 
 
 class Expected(NamedTuple):
     """What a site must leave behind.
 
-    stream is not rounded to its dtype. norm is the largest norm that a row had on its way,
-    the yardstick of float32's error. margin is how close any gate came to its bounds.
+    x is the whole stream, in float64. norm is the largest norm that a row had on its way, the
+    yardstick of float32's error. margin is how close any gate came to its bounds, in norms.
     """
 
-    stream: Tensor
+    x: Tensor
+    start: Tensor
     readout: Tensor
-    applied: Tensor
-    acted: Tensor
+    marks: Tensor
+    steps: Tensor
+    gates: Tensor
     norm: Tensor
     margin: float
 
+    @property
+    def acted(self) -> Tensor:
+        return self.marks != 0
+
 
 def expect(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> Expected:
-    tables = SiteTables(*(table.cpu() for table in tables))
-    index, steering, reading, _ = tables.site.tolist()
-    vectors, concepts = tables.vectors.double().numpy(), tables.readout_vectors.double().numpy()
-    stored = stream.double().cpu().numpy()
-    moved = stored.copy()
-    readout = tables.readout.double().numpy().copy()
-    applied = tables.applied.numpy().copy()
-    norm = np.zeros(len(stored))
-    acted = np.zeros(len(stored), dtype=bool)
+    t = SiteTables(*(table.cpu() for table in tables))
+    steering, reading = t.site[:2].tolist()
+    vectors = t.vectors.double().numpy()
+    readers = t.readout_vectors.double().numpy() * t.readout_scale.double().numpy()[:, None]
+    start = stream.double().cpu().numpy()
+    if addend is not None:
+        start = start + addend.double().cpu().numpy()
+    rows, operations = len(start), t.steps.shape[1]
+    x, norm = start.copy(), np.zeros(rows)
+    readout = np.full((rows, len(readers)), np.nan)
+    marks, steps = np.zeros(rows, dtype=np.int32), np.full((rows, operations), np.nan)
+    gates = t.row_gates.numpy().copy()
     margin = float("inf")
-    for row, flags in enumerate(tables.row_flags[: len(stored)].tolist()):
-        x = stored[row].copy()
-        if addend is not None:
-            x += addend[row].double().cpu().numpy()
-        start = x.copy()
-        norm[row] = np.linalg.norm(x)
+    for row, flags in enumerate(t.row_flags[:rows].tolist()):
+        norm[row] = np.linalg.norm(x[row])
         if reading and flags & READ_FLAG:
-            readout[row, :, 0] = concepts @ x
-        for p in range(applied.shape[1] if steering else 0):
+            readout[row] = readers @ x[row]
+        slot = int(t.row_slot[row])
+        if not steering or not flags & ((1 << operations) - 1):
+            continue
+        for i in range(int(t.program_count[slot])):
+            kind, p, vector, gate = t.program_int[slot, i].tolist()
+            a, b, inverse, lower, upper, gate_inverse = t.program_float[slot, i, :6].tolist()
             if not flags >> p & 1:
                 continue
-            slot = int(tables.row_slot[row])
-            kind, vector, gate, _ = tables.program_int[slot, p].tolist()
-            a, b, lower, upper = tables.program_float[slot, p].tolist()
-            if kind == 0:
-                continue
-            if gate != GATE_NONE:
-                value = vectors[gate] @ x
-                margin = min(margin, abs(value - lower), abs(value - upper))
-                if not lower <= value <= upper:
-                    continue
-            x += _step(kind, a, b, vectors[vector] @ x) * vectors[vector]
-            norm[row] = max(norm[row], np.linalg.norm(x), abs(a) if np.isfinite(a) else 0)
-            applied[row, p, index // 32] |= np.uint32(1 << index % 32).astype(np.int32)
-            acted[row] = True
-        moved[row] += x - start if acted[row] else 0
-        if reading and flags & READ_FLAG:
-            readout[row, :, 1] = concepts @ x
+            holds = gate == GATE_NONE or (gate == GATE_STORED and gates[row] >> p & 1)
+            if gate >= 0:
+                value = vectors[gate] @ x[row] * gate_inverse
+                margin = min(
+                    margin, *(abs(value - e) / max(norm[row], 1e-30) for e in (lower, upper))
+                )
+                holds = lower <= value <= upper
+            if kind == TEST:
+                gates[row] = gates[row] | 1 << p if holds else gates[row] & ~(1 << p)
+            elif holds:
+                u = vectors[vector] * inverse
+                step = _step(kind, a, b, u @ x[row])
+                if flags & SCALE_FLAG:
+                    step *= float(t.row_scale[row, p])
+                x[row] += step * u
+                size = abs(a) if np.isfinite(a) else 0
+                norm[row] = max(norm[row], np.linalg.norm(x[row]), size)
+                marks[row] |= 1 << p
+                steps[row, p] = step
     return Expected(
-        stream=torch.from_numpy(moved),
-        readout=torch.from_numpy(readout),
-        applied=torch.from_numpy(applied),
-        acted=torch.from_numpy(acted),
-        norm=torch.from_numpy(norm),
-        margin=margin,
+        *(torch.from_numpy(array) for array in (x, start, readout, marks, steps, gates, norm)),
+        margin,
     )
 
 
@@ -83,3 +102,9 @@ def _step(kind: int, a: float, b: float, along: float) -> float:
         return a - along
     assert kind == CLAMP
     return min(max(along, a), b) - along
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float, plus_one: bool) -> Tensor:
+    """In float64."""
+    w = weight.double().cpu() + plus_one
+    return x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps) * w

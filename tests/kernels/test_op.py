@@ -1,4 +1,4 @@
-"""`torch.ops.vagus.steer_read_`: its schema tells the truth, and compilers respect it."""
+"""`torch.ops.vagus`: the schemas tell the truth, and compilers respect them."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ import torch
 import torch._dynamo
 import torch._inductor.config
 from kernel_cases import Case
-from kernel_checks import check
+from kernel_checks import check_fused, check_in_place
 from torch import Tensor
 
 from vagus_kernels.layout import SiteTables
-from vagus_kernels.op import steer_read_
+from vagus_kernels.op import steer_add_rms_norm, steer_read_
 
 Site = tuple[Tensor, Tensor, SiteTables]
 
@@ -22,8 +22,8 @@ READ = Case(hidden=64, rows=8, addend=True, steering=0)
 def _finite(case: Case) -> Site:
     """The case without NaN, and with small integers: opcheck compares with a tolerance."""
     stream, addend, tables = case.build()
-    tables.readout.zero_()
-    tables.applied.zero_()
+    for table in (tables.readout, tables.marks, tables.steps):
+        table.zero_()
     return stream.nan_to_num_(0.5), torch.zeros_like(stream) if addend is None else addend, tables
 
 
@@ -34,6 +34,13 @@ def _layer(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -
     return torch.nn.functional.rms_norm(stream + addend, (stream.shape[1],), weight)
 
 
+def _fused_layer(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
+    normed, stream = steer_add_rms_norm(
+        addend, stream + addend.tanh(), weight, 1e-5, False, *tables
+    )
+    return normed + stream
+
+
 def _only_reads(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
     """The op's outputs are used by nobody in the graph."""
     steer_read_(stream * 2, addend, *tables)
@@ -42,16 +49,20 @@ def _only_reads(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tens
 
 @pytest.mark.parametrize("case", [STEERED, READ, Case(), Case(reading=0)], ids=str)
 def test_dispatch(case: Case) -> None:
-    check(steer_read_, case)
+    check_in_place(steer_read_, case)
+    if case.addend:
+        check_fused(steer_add_rms_norm, case, False)
 
 
 @pytest.mark.parametrize("case", [STEERED, READ, Case(rows=0), Case(concepts=0)], ids=str)
 def test_opcheck(case: Case) -> None:
     stream, addend, tables = _finite(case)
     torch.library.opcheck(steer_read_, (stream, addend if case.addend else None, *tables))
+    arguments = (stream, addend, case.weight(), 1e-5, True, *tables)
+    torch.library.opcheck(steer_add_rms_norm, arguments)
 
 
-@pytest.mark.parametrize("function", [_layer, _only_reads])
+@pytest.mark.parametrize("function", [_layer, _fused_layer, _only_reads])
 @pytest.mark.parametrize(
     ("backend", "in_place_v2"), [("eager", True), ("inductor", True), ("inductor", False)]
 )
@@ -74,5 +85,5 @@ def test_compiled_equals_eager(
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(tables_compiled.readout, tables.readout, rtol=1e-5, atol=1e-4)
         assert tables.readout.any()
-        assert tables.applied.any() == case.steering
-        assert torch.equal(tables_compiled.applied, tables.applied)
+        assert tables.marks.any() == case.steering
+        assert torch.equal(tables_compiled.marks, tables.marks)

@@ -1,16 +1,34 @@
-"""The torch implementation against the oracle."""
+"""The torch implementations against the oracle."""
 
 import pytest
 from kernel_cases import CASES, Case
-from kernel_checks import check, check_sites_accumulate
+from kernel_checks import (
+    check_fused,
+    check_gate_of_an_earlier_site,
+    check_idle_rows_are_plain,
+    check_in_place,
+)
 
-from vagus_kernels.reference import steer_read_
+from vagus_kernels.reference import steer_add_rms_norm, steer_read_
+
+FUSED = [case for case in CASES if case.addend]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_site(case: Case) -> None:
-    check(steer_read_, case)
+def test_steer_read(case: Case) -> None:
+    check_in_place(steer_read_, case)
 
 
-def test_sites_accumulate() -> None:
-    check_sites_accumulate(steer_read_)
+@pytest.mark.parametrize("plus_one", [False, True], ids=["weight", "plus_one"])
+@pytest.mark.parametrize("case", FUSED, ids=str)
+def test_steer_add_rms_norm(case: Case, plus_one: bool) -> None:
+    check_fused(steer_add_rms_norm, case, plus_one)
+
+
+@pytest.mark.parametrize("case", FUSED, ids=str)
+def test_idle_rows_are_plain(case: Case) -> None:
+    check_idle_rows_are_plain(steer_add_rms_norm, case)
+
+
+def test_gate_of_an_earlier_site() -> None:
+    check_gate_of_an_earlier_site(steer_read_)

@@ -1,90 +1,201 @@
-"""The rows of a pass: whose they are, and what happens to them."""
+"""The requests of a pass: what its message says of their rows."""
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vagus_kernels.layout import READ_FLAG
+from support.examples import examples
+from vagus_kernels.layout import ADD, READ_FLAG, SET
+from vagus_kernels.step import Step
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.wire import NO_END, Order, OrderOperation
+from vagus_server.plugin.tables import Tables
+from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation, Range
 
-SITES = 4
+SITES, ROWS = 4, 64
+CONFIG = PluginConfig(
+    sites=SITES, hidden_size=8, readout_sites=(2,), concepts=3, slots=5, operations=3, vectors=9
+)
+
+
+def operation(*sites: int, scope: tuple[Range, ...] = ((0, NO_END),), kind: int = ADD,
+              envelope: OrderEnvelope | None = None) -> OrderOperation:  # fmt: skip
+    n = len(sites)
+    return OrderOperation(kind, 1, sites, (1.0,) * n, (0.0,) * n, scope, None, envelope)
 
 
 def steered(digest: bytes, *sites: int, prompt_tokens: int = 3) -> Order:
     """Steers all tokens at the sites; reads from the last prompt token on."""
-    n = len(sites)
-    operation = OrderOperation(1, 1, sites, (1.0,) * n, (0.0,) * n, ((0, NO_END),))
-    return Order(prompt_tokens, (operation,), digest, monitor=True)
+    return Order((operation(*sites),), digest, read=((prompt_tokens - 1, NO_END),))
+
+
+class Worker:
+    """A batch, and the tables that its messages are written to."""
+
+    def __init__(self) -> None:
+        self.tables = Tables(CONFIG, ROWS, torch.device("cpu"))
+        self.batch = Batch(CONFIG, self.tables.inverse_norms, ROWS)
+
+    def begin(self, ids: list[str], tokens: list[int], starts: list[int]) -> Step | None:
+        step = self.batch.begin(ids, np.array(tokens), np.array(starts))
+        if step is not None:
+            self.tables.begin(step)
+        return step
+
+    def rows(self, count: int) -> tuple[list[int], list[int]]:
+        """Slots and flags of the first rows."""
+        step = self.tables.step
+        return step.row_slot[:count].tolist(), step.row_flags[:count].tolist()
 
 
 @pytest.fixture
-def batch() -> Batch:
-    return Batch(PluginConfig(sites=SITES, hidden_size=8, readout_sites=(2,), concepts=3, slots=5))
+def worker() -> Worker:
+    return Worker()
 
 
-def test_rows_of_several_requests_in_one_pass(batch: Batch) -> None:
-    batch.add("a", steered(b"x", 1))
-    batch.add("b", steered(b"y", 3))
-    batch.add("c", Order(2, read=((0, 2),)))
-    fresh = batch.begin(["b", "unknown", "a", "c"], [1, 2, 3, 2], [7, 0, 0, 0])
-
-    assert [order.digest for _, order in fresh] == [b"y", b"x"]
-    (slot_b, _), (slot_a, _) = fresh
+def test_rows_of_several_requests_in_one_pass(worker: Worker) -> None:
+    worker.batch.add("a", steered(b"x", 1))
+    worker.batch.add("b", steered(b"y", 3))
+    worker.batch.add("c", Order(read=((0, 2),)))
+    step = worker.begin(["b", "unknown", "a", "c"], [1, 2, 3, 2], [7, 0, 0, 0])
+    assert step is not None
+    slots, flags = worker.rows(9)
+    slot_b, slot_a = slots[0], slots[3]
     assert {slot_a, slot_b} == {1, 2}
-    slots, flags, sites = batch.row_maps()
-    assert slots.tolist() == [slot_b, 0, 0, slot_a, slot_a, slot_a, 0, 0]
-    read = READ_FLAG
-    assert flags.tolist() == [1 | read, 0, 0, 1, 1, 1 | read, read, read]
-    assert {slots.dtype, flags.dtype, sites.dtype} == {np.dtype(np.int32)}
-    assert sites[:, 0].tolist() == [0, 1, 0, 1], "sites where any program acts"
-    assert sites[:, 1].tolist() == [1] * SITES
-    assert [(r.request_id, r.row, r.start, r.tokens, r.steered) for r in batch.layout()] == [
-        ("b", 0, 7, 1, True),
-        ("a", 3, 0, 3, True),
-        ("c", 6, 0, 2, False),
+    assert slots[:8] == [slot_b, 0, 0, slot_a, slot_a, slot_a, 0, 0]
+    assert flags == [1 | READ_FLAG, 0, 0, 1, 1, 1 | READ_FLAG, READ_FLAG, READ_FLAG, 0]
+    assert step.sites.tolist() == [2, 3, 2, 3], "where any program acts, and that rows are read"
+    assert worker.tables.step.program_count[:, slot_a].tolist() == [0, 1, 0, 0]
+    assert worker.tables.step.program_count[:, slot_b].tolist() == [0, 0, 0, 1]
+    assert step.read.tolist() == [0, 5, 6, 7]
+    assert step.marked.tolist() == [0, 3, 4, 5]
+    layout = worker.batch.layout
+    assert layout is not None
+    assert layout.ids == ["b", "unknown", "a", "c"]
+    assert layout.spans.tolist() == [
+        [7, 1, 1, 1, 0],
+        [0, 2, 0, 0, 0],
+        [0, 3, 1, 3, 0],
+        [0, 2, 2, 0, 0],
     ]
-    assert batch.layout()[1].flags.tolist() == [1, 1, 1 | read]
+    assert layout.positions.tolist() == [7, 2, 0, 1]
 
 
-def test_a_program_is_written_once_while_it_runs(batch: Batch) -> None:
-    batch.add("a", steered(b"x", 1))
-    batch.add("b", steered(b"x", 1))
-    assert len(batch.begin(["a"], [3], [0])) == 1
-    assert batch.begin(["a", "b"], [1, 3], [3, 0]) == []
-    batch.finish("a")
-    assert batch.begin(["b"], [1], [3]) == []
-    batch.finish("b")
-    assert (batch.known, batch.slots.used) == (0, 0)
-    batch.add("c", steered(b"x", 1))
-    assert len(batch.begin(["c"], [3], [0])) == 1, "the slot may have been another's meanwhile"
+def test_a_program_is_written_once_while_it_runs(worker: Worker) -> None:
+    def written(ids: list[str], tokens: list[int], starts: list[int]) -> int:
+        step = worker.begin(ids, tokens, starts)
+        assert step is not None
+        return len(step.programs)
+
+    worker.batch.add("a", steered(b"x", 1))
+    worker.batch.add("b", steered(b"x", 1))
+    assert written(["a"], [3], [0]) == 1
+    assert written(["a", "b"], [1, 3], [3, 0]) == 0
+    worker.batch.finish("a")
+    assert written(["b"], [1], [3]) == 0
+    worker.batch.finish("b")
+    assert (worker.batch.known, worker.batch.slots.used) == (0, 0)
+    worker.batch.add("c", steered(b"x", 1))
+    assert written(["c"], [3], [0]) == 1, "the slot may have been another's meanwhile"
 
 
-def test_a_preempted_request_comes_back_with_its_order(batch: Batch) -> None:
-    batch.add("a", steered(b"x", 1))
-    batch.begin(["a"], [3], [0])
-    batch.pause("a")
-    assert (batch.known, batch.slots.used) == (1, 0)
-    batch.add("b", steered(b"y", 2))
-    ((slot_b, _),) = batch.begin(["b"], [3], [0])
-    ((slot_a, order),) = batch.begin(["b", "a"], [1, 3], [3, 0])
-    assert (slot_a != slot_b, order.digest) == (True, b"x")
+def test_a_slot_taken_over_keeps_nothing_of_the_program_before(worker: Worker) -> None:
+    worker.batch.add("a", Order((operation(0, 1, 3), operation(1)), b"x"))
+    worker.begin(["a"], [1], [0])
+    worker.batch.finish("a")
+    worker.batch.add("b", steered(b"y", 2))
+    worker.begin(["b"], [1], [0])
+    (slot,), _ = worker.rows(1)
+    assert worker.tables.step.program_count[:, slot].tolist() == [0, 0, 1, 0]
 
 
-def test_idle_passes(batch: Batch) -> None:
-    assert batch.idle
-    batch.begin(["unknown"], [4], [0])
-    assert batch.idle
-    assert [m.tolist() for m in batch.row_maps()] == [[0] * 4, [0] * 4, [[0, 0]] * SITES]
-    batch.add("a", steered(b"x", 1))
-    batch.begin(["a"], [3], [0])
-    assert not batch.idle
-    batch.clear_rows()
-    assert batch.idle
-    assert batch.layout() == []
+def test_a_preempted_request_comes_back_with_its_order(worker: Worker) -> None:
+    worker.batch.add("a", steered(b"x", 1))
+    worker.begin(["a"], [3], [0])
+    worker.batch.pause("a")
+    assert (worker.batch.known, worker.batch.slots.used) == (1, 0)
+    worker.batch.add("b", steered(b"y", 2))
+    worker.begin(["b"], [3], [0])
+    worker.batch.add("a", steered(b"x", 1))  # the V2 runner announces it as new again
+    worker.begin(["b", "a"], [1, 3], [3, 0])
+    slots, _ = worker.rows(4)
+    assert slots[0] != slots[1]
+    assert worker.tables.step.program_count[:, slots[1]].tolist() == [0, 1, 0, 0]
 
 
-def test_finishing_or_pausing_the_unknown_is_ignored(batch: Batch) -> None:
-    batch.finish("unknown")
-    batch.pause("unknown")
-    assert (batch.known, batch.slots.used) == (0, 0)
+def test_passes_without_orders_send_nothing_after_one_that_clears(worker: Worker) -> None:
+    assert worker.begin(["unknown"], [4], [0]) is None
+    worker.batch.add("a", steered(b"x", 1))
+    worker.begin(["a"], [3], [0])
+    step = worker.begin(["unknown"], [4], [0])
+    assert step is not None
+    assert worker.rows(4)[1] == [0] * 4
+    assert worker.tables.step.site[:, :2].sum() == 0
+    assert worker.batch.layout is None
+    assert worker.begin(["unknown"], [4], [0]) is None
+
+
+def test_steps_that_depend_on_the_row_are_measured(worker: Worker) -> None:
+    plain, fading = operation(0), operation(2, envelope=OrderEnvelope(2, 0.0, 1.0))
+    worker.batch.add("a", Order((plain, operation(1, 3, kind=SET), fading), b"x"))
+    step = worker.begin(["a"], [2], [1])
+    assert step is not None
+    assert worker.batch.layout is not None
+    assert worker.batch.layout.spans.tolist() == [[1, 2, 0, 2, 6]]
+    expected = [
+        (site * ROWS + row) * 3 + p for row in (0, 1) for site, p in ((1, 1), (3, 1), (2, 2))
+    ]
+    assert step.measured.tolist() == expected
+    assert worker.tables.step.row_scale[:2, 2].tolist() == [1.0, 1.0]
+    worker.begin(["a"], [1], [4])
+    assert worker.tables.step.row_scale[0, 2] == 0.25
+
+
+def test_finishing_or_pausing_the_unknown_is_ignored(worker: Worker) -> None:
+    worker.batch.finish("unknown")
+    worker.batch.pause("unknown")
+    assert (worker.batch.known, worker.batch.slots.used) == (0, 0)
+
+
+def test_any_number_of_requests_may_be_known(worker: Worker) -> None:
+    for i in range(200):
+        worker.batch.add(f"r{i}", Order(read=((i, NO_END),)))
+    worker.begin([f"r{i}" for i in range(60)], [1] * 60, [30] * 60)
+    assert worker.rows(60)[1] == [READ_FLAG if i <= 30 else 0 for i in range(60)]
+    for i in range(200):
+        worker.batch.finish(f"r{i}")
+    assert worker.batch.known == 0
+
+
+POSITIONS = st.integers(0, 9)
+SCOPES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=2).map(tuple)
+REQUESTS = st.lists(
+    st.tuples(st.lists(SCOPES, max_size=3), SCOPES, st.integers(1, 5), st.integers(0, 12)),
+    max_size=5,
+)
+
+
+@examples
+@given(REQUESTS)
+def test_flags_and_rows_read_are_those_of_the_definition(
+    drawn: list[tuple[list[tuple[Range, ...]], tuple[Range, ...], int, int]],
+) -> None:
+    worker = Worker()
+    expected, read = [], []
+    for i, (scopes, wanted, tokens, start) in enumerate(drawn):
+        operations = tuple(operation(p, scope=scope) for p, scope in enumerate(scopes))
+        worker.batch.add(str(i), Order(operations, bytes([i % 3]), wanted))
+        for q in range(start, start + tokens):
+            flags = sum(1 << p for p, s in enumerate(scopes) if any(a <= q < b for a, b in s))
+            if any(a <= q < b for a, b in wanted):
+                flags |= READ_FLAG
+                read.append(len(expected))
+            expected.append(flags)
+    ids = [str(i) for i in range(len(drawn))]
+    step = worker.begin(ids, [d[2] for d in drawn], [d[3] for d in drawn])
+    if drawn:
+        assert step is not None
+        assert worker.rows(len(expected))[1] == expected
+        assert step.read.tolist() == read

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from support.programs import operation
 from support.small_pack import small_pack
 from vagus_server.engine.engine import EngineRequest, Running
-from vagus_server.engine.sink import Sinks
+from vagus_server.engine.sink import Sink, Sinks, Span
 from vagus_server.metrics.metrics import Metrics
-from vagus_server.plugin.wire import Frame, Mark
 from vagus_server.readouts.render import AFTER
-from vagus_server.steering.program import ALL, Operation, Program
+from vagus_server.steering.program import Program
 
 PACK = small_pack()
 METHODS = (
     "Generate", "StreamGenerate", "ReadText", "ListConcepts", "GetConcept", "ListPacks",
     "GetPack", "ListModels", "GetModel",
 )  # fmt: skip
-CALM = Operation("calm", "c" * 64, 1, (0, 3), (1.0, -1.0), (0.5, -0.25), ALL)
-PROGRAM = Program((CALM, Operation("sad", "5" * 64, 4, (1,), (1.0,), (0.1,), ALL)))
+CALM = operation(0, 3, a=(1.0, -1.0), doses=(0.5, -0.25))
+PROGRAM = Program((CALM, operation(1, concept="sad", vector=4)))
 
 
 class Watched(Metrics):
@@ -62,10 +62,10 @@ def metrics() -> Watched:
 
 
 def running_request(program: Program = PROGRAM, tokens: int = 3) -> tuple[Running, Sinks]:
-    sinks = Sinks((1, len(PACK.names), 2))
-    engine: Any = SimpleNamespace(plugin=SimpleNamespace(sites=PACK.sites, operations=8))
-    request = EngineRequest("r", list(range(tokens)), {}, program)
-    return Running(engine, request, sinks.open("r")), sinks
+    sinks, sink = Sinks((1, len(PACK.names), 2), PACK.sites), Sink((), tokens - 1)
+    sinks.open("r", sink)
+    engine: Any = SimpleNamespace(plugin=SimpleNamespace(sites=PACK.sites))
+    return Running(engine, EngineRequest("r", list(range(tokens)), {}, program), sink), sinks
 
 
 def test_every_series_exists_at_zero_from_the_start(metrics: Watched) -> None:
@@ -170,9 +170,9 @@ def test_requests_without_a_program_have_no_receipt(metrics: Watched) -> None:
 
 def test_steered_tokens_are_those_that_the_device_marked(metrics: Watched) -> None:
     request, sinks = running_request(tokens=5)
-    acted, nothing = np.ones(8, "<u4").tobytes(), np.zeros(8, "<u4").tobytes()
-    request.ledger.add_spans([(0, 5)])
-    request.ledger.add_marks([Mark(0, 2, nothing), Mark(2, 3, acted)])
+    marks = np.zeros((5, PACK.sites), dtype=np.int32)
+    marks[2:, 1] = 2
+    request.ledger.add(0, 5, marks, np.zeros(0, dtype=np.float32))
     metrics.read(request, sinks)
     assert metrics.value("vagus_steered_tokens_total") == 3
 
@@ -197,13 +197,8 @@ def test_concepts_that_were_not_chosen_get_no_series() -> None:
 def test_readouts_are_observed_as_z_scores_after_steering(metrics: Watched) -> None:
     request, sinks = running_request()
     row = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
-    request.sink.feed(
-        Frame(
-            turn_sum=(3 * row).astype("<f4").tobytes(),
-            turn_tokens=3,
-            last_prompt_token=row.astype("<f4").tobytes(),
-        )
-    )
+    nothing = Span(2, 3, np.zeros((0, 4), dtype=np.int32), np.zeros(0, dtype=np.float32))
+    request.sink.feed(nothing, [2, 3, 4], np.stack([row, 2 * row, 0 * row]))
     metrics.finished(request, sinks)
     site = PACK.readout_site
     for i, concept in enumerate(PACK.names):

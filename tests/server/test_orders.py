@@ -1,14 +1,11 @@
 """Row flags against their definition, position by position."""
 
-from itertools import product
-
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG
-from vagus_server.plugin.orders import OrderFlags
+from vagus_server.plugin.orders import RowFlags, covered
 from vagus_server.plugin.wire import NO_END, Order, OrderOperation
 
 POSITIONS = st.integers(0, 8)
@@ -16,13 +13,7 @@ RANGES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=3)
 OPERATIONS = st.lists(
     RANGES.map(lambda scope: OrderOperation(1, 1, (0,), (1.0,), (0.0,), scope)), max_size=8
 ).map(tuple)
-ORDERS = st.builds(
-    Order,
-    prompt_tokens=st.integers(1, 8),
-    operations=OPERATIONS,
-    read=RANGES,
-    monitor=st.booleans(),
-)
+ORDERS = st.builds(Order, operations=OPERATIONS, read=RANGES)
 
 
 def flags(order: Order, position: int) -> int:
@@ -31,36 +22,42 @@ def flags(order: Order, position: int) -> int:
     for p, operation in enumerate(order.operations):
         if any(start <= position < end for start, end in operation.scope):
             result |= 1 << p
-    read = any(start <= position < end for start, end in order.read)
-    if read or (order.monitor and position >= order.prompt_tokens - 1):
+    if any(start <= position < end for start, end in order.read):
         result |= READ_FLAG
     return result
 
 
+def unsteady(row_flags: RowFlags, start: int, position: int, tokens: int) -> int:
+    result = 0
+    for first, end, bits in row_flags.overlapping(start, tokens):
+        result |= bits if first <= position < end else 0
+    return result
+
+
 @examples
-@given(ORDERS)
-def test_flags_are_those_of_the_definition(order: Order) -> None:
-    order_flags = OrderFlags(order)
-    expected = [flags(order, position) for position in range(20)]
-    for start, tokens in product(range(10), (1, 2, 10)):
-        got = order_flags.at(start, tokens)
-        assert got.dtype == np.int32
-        assert got.tolist() == expected[start : start + tokens]
+@given(ORDERS, st.integers(0, 10), st.integers(1, 10))
+def test_ranges_give_the_flags_of_the_definition(order: Order, start: int, tokens: int) -> None:
+    row_flags = RowFlags.of(order)
+    for position in range(start, start + tokens):
+        assert unsteady(row_flags, start, position, tokens) == flags(order, position)
 
 
 @examples
 @given(ORDERS, st.integers(0, 2**20))
-def test_flags_are_constant_past_the_last_bound(order: Order, start: int) -> None:
-    assert OrderFlags(order).at(9 + start, 2).tolist() == [flags(order, 9)] * 2
+def test_flags_are_steady_past_the_last_bound(order: Order, ahead: int) -> None:
+    row_flags = RowFlags.of(order)
+    assert row_flags.steady == flags(order, row_flags.steady_from + ahead)
 
 
-def test_the_last_position_of_all_is_in_an_endless_range() -> None:
-    order = Order(prompt_tokens=1, read=((0, NO_END),))
-    assert OrderFlags(order).at(NO_END - 3, 2).tolist() == [READ_FLAG] * 2
+@examples
+@given(RANGES, st.integers(0, 10), st.integers(1, 10))
+def test_covered_positions(ranges: tuple[tuple[int, int], ...], start: int, tokens: int) -> None:
+    inside = [p for p in range(start, start + tokens) if any(a <= p < b for a, b in ranges)]
+    assert covered(ranges, start, tokens).tolist() == inside
 
 
 def test_eight_operations_and_the_read_flag_do_not_meet() -> None:
     operation = OrderOperation(1, 1, (0,), (1.0,), (0.0,), ((0, NO_END),))
-    order = Order(prompt_tokens=1, operations=(operation,) * 8, monitor=True)
-    assert OrderFlags(order).at(0, 1).tolist() == [0xFF | READ_FLAG]
+    order = Order(operations=(operation,) * 8, read=((0, NO_END),))
+    assert RowFlags.of(order).steady == 0xFF | READ_FLAG
     assert READ_FLAG & OPERATIONS_MASK == 0

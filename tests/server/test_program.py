@@ -1,56 +1,52 @@
-"""Programs: what their digest depends on, and what separates prefix caches."""
+"""Programs: what their digests depend on, and what separates tenants' caches."""
 
 from dataclasses import replace
-from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
-from vagus_server.plugin.wire import NO_END
-from vagus_server.steering.program import (
-    ALL,
-    GENERATION,
-    PROMPT,
-    Operation,
-    Program,
-    cache_salt,
-)
+from support.programs import operation
+from vagus_kernels.layout import ABLATE, ADD, CLAMP, SET
+from vagus_server.plugin.wire import NO_END, NO_SITE, OrderEnvelope, OrderGate
+from vagus_server.steering.program import Envelope, Gate, Operation, Program, cache_salt
 
-CALM = Operation(
-    concept="calm",
-    concept_digest="c" * 64,
-    vector=1,
-    sites=(3, 7),
-    lengths=(1.5, -2.0),
-    doses=(0.1, -0.2),
-    phases=ALL,
-)
-SAD = replace(CALM, concept="sad", concept_digest="5" * 64, vector=2, sites=(5,), lengths=(1.0,))
+GATE = Gate("sad", "5" * 64, 2, 1, 0.5, 2.0)
+CALM = operation(3, 7, a=(1.5, -2.0), doses=(0.1, -0.2), gate=GATE, envelope=Envelope(4, 8.0, 0.0))
+SAD = operation(5, concept="sad", vector=2)
 BASE = Program((CALM, SAD))
 
 
 def test_equal_programs_have_equal_digests() -> None:
-    assert BASE.digest == Program((replace(CALM), replace(SAD))).digest
-    assert len(BASE.digest) == 32
+    same = Program((replace(CALM), replace(SAD)))
+    assert BASE.digest == same.digest
+    assert BASE.tables_digest == same.tables_digest
+    assert len(BASE.digest) == len(BASE.tables_digest) == 32
 
 
-def test_names_slots_and_doses_are_not_in_the_digest() -> None:
-    """What counts is what the device adds."""
-    other = replace(CALM, concept="serene", vector=9, doses=(0.3, -0.6))
+def test_names_slots_and_doses_are_in_no_digest() -> None:
+    """What counts is what the device does."""
+    other = replace(
+        CALM, concept="serene", vector=9, doses=(0.3, -0.6), gate=replace(GATE, vector=8)
+    )
     assert Program((other, SAD)).digest == BASE.digest
+    assert Program((other, SAD)).tables_digest == BASE.tables_digest
 
 
 CHANGES = {
+    "action": (replace(CALM, action=SET), SAD),
     "vector content": (replace(CALM, concept_digest="d" * 64), SAD),
     "site": (replace(CALM, sites=(3, 8)), SAD),
-    "one site less": (replace(CALM, sites=(3,), lengths=(1.5,)), SAD),
-    "length": (replace(CALM, lengths=(1.5, -2.0000000000000004)), SAD),
-    "sign": (replace(CALM, lengths=(1.5, 2.0)), SAD),
-    "lengths swapped": (replace(CALM, lengths=(-2.0, 1.5)), SAD),
-    "prompt alone": (replace(CALM, phases=PROMPT), SAD),
-    "generation alone": (replace(CALM, phases=GENERATION), SAD),
+    "one site less": (replace(CALM, sites=(3,), a=(1.5,), b=(0.0,)), SAD),
+    "length": (replace(CALM, a=(1.5, -2.0000000000000004)), SAD),
+    "sign": (replace(CALM, a=(1.5, 2.0)), SAD),
+    "lengths swapped": (replace(CALM, a=(-2.0, 1.5)), SAD),
+    "upper bound": (replace(CALM, b=(0.0, 1.0)), SAD),
+    "no gate": (replace(CALM, gate=None), SAD),
+    "gate's bound": (replace(CALM, gate=replace(GATE, lower=0.25)), SAD),
+    "gate's site": (replace(CALM, gate=replace(GATE, site=None)), SAD),
+    "gate's vector": (replace(CALM, gate=replace(GATE, concept_digest="6" * 64)), SAD),
     "order": (SAD, CALM),
     "one operation less": (CALM,),
     "one operation twice": (CALM, SAD, SAD),
@@ -59,29 +55,41 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_any_change_of_what_is_added_changes_the_digest(change: str) -> None:
+def test_any_change_of_what_is_done_changes_both_digests(change: str) -> None:
     assert Program(CHANGES[change]).digest != BASE.digest
+    assert Program(CHANGES[change]).tables_digest != BASE.tables_digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"scope_text": "other"}, {"envelope": None}, {"envelope": Envelope(4, 9.0, 0.0)}],
+    ids=str,
+)
+def test_what_flags_alone_carry_is_not_in_the_tables(change: dict[str, object]) -> None:
+    other = Program((replace(CALM, **change), SAD))
+    assert other.digest != BASE.digest
+    assert other.tables_digest == BASE.tables_digest
 
 
 def test_one_operation_is_not_the_same_cut_in_two() -> None:
-    first = replace(CALM, sites=(3,), lengths=(1.5,))
-    second = replace(CALM, sites=(7,), lengths=(-2.0,))
-    assert Program((first, second)).digest != Program((CALM,)).digest
+    first, second = operation(3, length=1.5), operation(7, length=-2.0)
+    both = operation(3, 7, a=(1.5, -2.0))
+    assert Program((first, second)).tables_digest != Program((both,)).tables_digest
 
 
 OPERATIONS = st.builds(
-    lambda vector, places, phases: Operation(
-        concept="x",
-        concept_digest=vector * 64,
-        vector=1,
-        sites=tuple(places),
-        lengths=tuple(places.values()),
+    lambda vector, places, scope, action: operation(
+        *places,
+        concept=vector,
+        a=tuple(places.values()),
         doses=(0.0,) * len(places),
-        phases=phases,
+        scope=scope,
+        action=action,
     ),
     st.sampled_from("ab"),
     st.dictionaries(st.integers(0, 2), st.sampled_from([0.5, 1.0]), min_size=1, max_size=2),
-    st.sampled_from([PROMPT, GENERATION, ALL]),
+    st.sampled_from([((0, 4),), ((4, NO_END),)]),
+    st.sampled_from([ADD, ABLATE, SET, CLAMP]),
 )
 PROGRAMS = st.lists(OPERATIONS, max_size=3).map(lambda operations: Program(tuple(operations)))
 
@@ -91,24 +99,16 @@ PROGRAMS = st.lists(OPERATIONS, max_size=3).map(lambda operations: Program(tuple
 def test_digests_are_equal_exactly_when_programs_are(a: Program, b: Program) -> None:
     assert (a.digest == b.digest) == (a == b)
 
+    def everywhere(program: Program) -> list[Operation]:
+        return [replace(o, scope=(), scope_text="") for o in program.operations]
 
-def test_salts_separate_programs_and_tenants() -> None:
-    programs = [Program(), BASE, Program((CALM,)), Program((SAD,))]
-    tenants = ["", "a", "b", "ab", BASE.digest.hex()]
-    salts = [cache_salt(p, t) for p, t in product(programs, tenants)]
-    assert len(set(salts)) == len(programs) * len(tenants)
+    assert (a.tables_digest == b.tables_digest) == (everywhere(a) == everywhere(b))
 
 
-def test_only_plain_requests_without_a_tenant_have_no_salt() -> None:
-    assert cache_salt(Program(), "") is None
-    for salt in (cache_salt(BASE, ""), cache_salt(Program(), "a"), cache_salt(BASE, "a")):
-        assert salt
-
-
-def test_scopes_are_ranges_of_positions() -> None:
-    scopes = {ALL: ((0, NO_END),), PROMPT: ((0, 9),), GENERATION: ((9, NO_END),)}
-    for phases, ranges in scopes.items():
-        assert replace(CALM, phases=phases).scope(9) == ranges
+def test_salts_separate_tenants() -> None:
+    salts = [cache_salt(tenant) for tenant in ("", "a", "b", "ab")]
+    assert len(set(salts)) == 4
+    assert salts[0] is None
 
 
 def test_dose_sums_magnitudes_over_operations_and_sites() -> None:
@@ -119,7 +119,16 @@ def test_dose_sums_magnitudes_over_operations_and_sites() -> None:
 
 
 def test_the_device_gets_the_operations_in_order() -> None:
-    first, second = BASE.order_operations(4)
-    assert (first.vector, first.sites, first.a, first.b) == (1, (3, 7), (1.5, -2.0), (0.0, 0.0))
-    assert (second.vector, second.sites, second.a) == (2, (5,), (1.0,))
-    assert first.kind == second.kind == 1
+    first, second = BASE.order_operations()
+    assert (first.kind, first.vector, first.sites, first.a) == (ADD, 1, (3, 7), (1.5, -2.0))
+    assert first.gate == OrderGate(2, 1, 0.5, 2.0)
+    assert first.envelope == OrderEnvelope(4, 8.0, 0.0)
+    assert (second.vector, second.sites, second.gate, second.envelope) == (2, (5,), None, None)
+    inline = replace(CALM, gate=replace(GATE, site=None)).order()
+    assert inline.gate == OrderGate(2, NO_SITE, 0.5, 2.0)
+
+
+def test_which_operations_move_every_token_alike() -> None:
+    assert SAD.constant
+    assert not CALM.constant
+    assert not replace(SAD, action=SET).constant

@@ -58,7 +58,7 @@ def chat(*turns: tuple[str, str], **options: Any) -> Prompt:
 
 
 def encode(encoder: PromptEncoder, prompt: Prompt, opening: bool = True) -> list[int]:
-    return encoder.encode(prompt, "prompt", add_generation_prompt=opening)
+    return encoder.encode(prompt, "prompt", add_generation_prompt=opening).ids
 
 
 def refusal(encoder: PromptEncoder, prompt: Prompt) -> ApiError:

@@ -13,10 +13,9 @@ from support.small_pack import small_pack
 from vagus.v1.prompt_pb2 import Prompt, TokenIds
 from vagus.v1.readout_service_pb2 import ReadTextRequest, ReadTextResponse
 from vagus_server.engine.engine import EngineOutput, EngineRequest, EngineUnavailable, Running
-from vagus_server.engine.sink import Sink, Sinks
+from vagus_server.engine.sink import Sink, Sinks, Span
 from vagus_server.errors import ApiError
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.wire import Frame
 from vagus_server.services.context import Call, current_call
 from vagus_server.services.readout import ReadoutService
 from vagus_server.services.served import Limits, Served
@@ -34,7 +33,7 @@ class Engine:
             sites=PACK.sites, hidden_size=8, readout_sites=(PACK.readout_site,), concepts=CONCEPTS
         )
         self.vector_of = {name: i + 1 for i, name in enumerate(PACK.names)}
-        self.sinks = Sinks((1, CONCEPTS, 2))
+        self.sinks = Sinks((1, CONCEPTS, 2), PACK.sites)
         config = SimpleNamespace(max_model_len=64, get_vocab_size=lambda: 50)
         tokenizer = SimpleNamespace(decode=str, get_vocab=lambda: {"x": 0})
         self.llm = SimpleNamespace(
@@ -44,7 +43,8 @@ class Engine:
         self._broken, self._dead = broken, dead
 
     def submit(self, request: EngineRequest) -> Running:
-        sink = self._open[request.request_id] = self.sinks.open(request.request_id)
+        sink = self._open[request.request_id] = Sink(request.read, None)
+        self.sinks.open(request.request_id, sink)
         return Running(self, request, sink)  # type: ignore[arg-type]
 
     def close(self, request: EngineRequest) -> None:
@@ -57,8 +57,9 @@ class Engine:
         positions = list(range(len(request.token_ids)))
         rows = np.array(positions, dtype="<f4")[:, None, None, None] * np.ones((1, CONCEPTS, 2))
         rows[self._broken :] = np.nan
-        frame = Frame(positions=positions, readouts=rows.astype("<f4").tobytes())
-        self._open[request.request_id].feed(frame)
+        unmarked = np.zeros((0, PACK.sites), dtype=np.int32), np.zeros(0, dtype=np.float32)
+        span = Span(0, len(positions), *unmarked)
+        self._open[request.request_id].feed(span, positions, rows.astype("<f4"))
         yield EngineOutput("", [1], None, "length", None, 0)
 
 
@@ -118,7 +119,7 @@ def test_a_readout_that_is_not_finite_says_where() -> None:
 
 def test_an_id_that_runs_is_refused() -> None:
     engine = Engine()
-    engine.sinks.open("mine-1")
+    engine.sinks.open("mine-1", Sink((), None))
     with pytest.raises(ApiError) as caught:
         read(engine, [1], [2], request_id="mine")
     assert caught.value.reason == "REQUEST_ID_IN_USE"
@@ -128,7 +129,7 @@ def test_an_id_that_runs_is_refused() -> None:
 def test_more_than_there_is_room_for_is_refused() -> None:
     engine = Engine()
     for i in range(7):
-        engine.sinks.open(f"other-{i}")
+        engine.sinks.open(f"other-{i}", Sink((), None))
     assert read(engine, [1]).results
     with pytest.raises(ApiError) as caught:
         read(engine, [1], [2])

@@ -13,8 +13,10 @@ from support.examples import examples
 from support.small_pack import NORMS, small_pack
 from vagus.v1 import steering_pb2 as pb
 from vagus_server.errors import ApiError
-from vagus_server.steering.program import ALL, GENERATION, PROMPT, Operation, Program
+from vagus_server.plugin.wire import NO_END
+from vagus_server.steering.program import Operation, Program
 from vagus_server.steering.resolve import Resolver
+from vagus_server.steering.scope import PromptMap
 
 PACK = small_pack()
 VECTOR_OF = {name: i + 1 for i, name in enumerate(PACK.names)}
@@ -22,7 +24,7 @@ VECTOR_OF = {name: i + 1 for i, name in enumerate(PACK.names)}
 
 def resolve(*operations: pb.Operation, max_dose: float = 2.0) -> Program:
     resolver = Resolver(PACK, VECTOR_OF, max_operations=8, max_dose=max_dose)
-    return resolver.resolve(pb.Program(operations=operations), "program")
+    return resolver.resolve(pb.Program(operations=operations), PromptMap(10), "program")
 
 
 def refusal(*operations: pb.Operation, max_dose: float = 2.0) -> ApiError:
@@ -42,19 +44,19 @@ def norm(concept: str, site: int) -> float:
 
 def test_residual_strengths_are_shares_of_the_mean_residual_norm() -> None:
     resolved = one(add("sad", 0.25, (0, 3), RESIDUAL))
-    assert resolved.lengths == (0.25 * NORMS[0], 0.25 * NORMS[3])
+    assert resolved.a == (0.25 * NORMS[0], 0.25 * NORMS[3])
     assert resolved.doses == (0.25, 0.25)
 
 
 def test_vector_strengths_are_multiples_of_the_vector() -> None:
     resolved = one(add("sad", -0.5, (0, 3), VECTOR))
-    assert resolved.lengths == pytest.approx([-0.5 * norm("sad", s) for s in (0, 3)])
+    assert resolved.a == pytest.approx([-0.5 * norm("sad", s) for s in (0, 3)])
     assert resolved.doses == pytest.approx([-0.5 * norm("sad", s) / NORMS[s] for s in (0, 3)])
 
 
 def test_absolute_strengths_are_lengths() -> None:
     resolved = one(add("sad", 1.5, (0, 3), ABSOLUTE))
-    assert resolved.lengths == (1.5, 1.5)
+    assert resolved.a == (1.5, 1.5)
     assert resolved.doses == (1.5 / NORMS[0], 1.5 / NORMS[3])
 
 
@@ -63,7 +65,7 @@ def test_an_operation_knows_its_concept_vector_and_contents() -> None:
     assert (resolved.concept, resolved.vector) == ("happy", VECTOR_OF["happy"])
     assert resolved.concept_digest == PACK.concept_digest("happy")
     assert resolved.sites == (PACK.steering_site,), "no sites: the pack's own"
-    assert resolved.phases == ALL, "no scope: all tokens"
+    assert resolved.scope == ((0, NO_END),), "no scope: all tokens"
 
 
 def test_sites_are_sorted_and_operations_are_not() -> None:
@@ -72,29 +74,12 @@ def test_sites_are_sorted_and_operations_are_not() -> None:
     assert (first.concept, second.concept) == ("sad", "calm")
 
 
-@pytest.mark.parametrize(
-    ("phases", "expected"),
-    [
-        ([pb.PHASE_PROMPT], PROMPT),
-        ([pb.PHASE_GENERATION], GENERATION),
-        ([pb.PHASE_ALL], ALL),
-        ([pb.PHASE_PROMPT, pb.PHASE_GENERATION], ALL),
-        ([pb.PHASE_PROMPT, pb.PHASE_PROMPT], PROMPT),
-        ([], ALL),
-    ],
-)
-def test_a_scope_is_the_union_of_its_rules(phases: list[int], expected: int) -> None:
-    operation = add("sad", 0.1)
-    operation.scope.include.extend(pb.ScopeRule(phase=phase) for phase in phases)
-    assert one(operation).phases == expected
-
-
 def test_nothing_resolves_to_nothing() -> None:
     assert not resolve()
 
 
 def test_zero_is_a_strength() -> None:
-    assert one(add("sad", 0.0)).lengths == (0.0,)
+    assert one(add("sad", 0.0)).a == (0.0,)
 
 
 @pytest.mark.parametrize("sites", range(1, 5))

@@ -1,4 +1,4 @@
-"""Orders and frames survive the way they take, bit by bit."""
+"""Orders and steps survive the way they take, bit by bit."""
 
 from types import SimpleNamespace
 
@@ -12,14 +12,15 @@ from support.examples import examples
 from vagus_server.plugin.config import KEY
 from vagus_server.plugin.wire import (
     NO_END,
-    Frame,
-    Mark,
     Order,
+    OrderEnvelope,
+    OrderGate,
     OrderOperation,
-    frame_from_array,
-    frame_to_array,
+    Step,
     order_from_sampling_params,
     order_to_extra_args,
+    steps_from_array,
+    steps_to_array,
 )
 
 COUNTS = st.integers(0, 2**31 - 1)
@@ -33,25 +34,23 @@ OPERATIONS = st.builds(
     a=st.lists(FLOATS, max_size=4).map(tuple),
     b=st.lists(FLOATS, max_size=4).map(tuple),
     scope=RANGES.map(tuple),
+    gate=st.none() | st.builds(OrderGate, COUNTS, st.integers(-1, 99), FLOATS, FLOATS),
+    envelope=st.none() | st.builds(OrderEnvelope, COUNTS, FLOATS, FLOATS),
 )
 ORDERS = st.builds(
     Order,
-    prompt_tokens=COUNTS,
     operations=st.lists(OPERATIONS, max_size=8).map(tuple),
     digest=st.binary(max_size=32),
     read=RANGES.map(tuple),
-    monitor=st.booleans(),
-    turn_every_output=st.booleans(),
 )
-FRAMES = st.builds(
-    Frame,
-    spans=RANGES,
-    marks=st.lists(st.builds(Mark, COUNTS, COUNTS, st.binary(max_size=64)), max_size=4),
-    positions=st.lists(COUNTS, max_size=4),
+STEPS = st.builds(
+    Step,
+    ids=st.lists(st.text(max_size=8), max_size=4),
+    spans=st.binary(max_size=64),
+    positions=st.binary(max_size=64),
     readouts=st.binary(max_size=64),
-    turn_sum=st.binary(max_size=64),
-    turn_tokens=COUNTS,
-    last_prompt_token=st.binary(max_size=64),
+    marks=st.binary(max_size=64),
+    steps=st.binary(max_size=64),
 )
 
 
@@ -66,30 +65,30 @@ def test_orders_come_back_equal(order: Order) -> None:
 
 
 @examples
-@given(FRAMES)
-def test_frames_come_back_equal(frame: Frame) -> None:
-    assert frame_from_array(frame_to_array(frame)) == frame
+@given(st.lists(STEPS, max_size=3))
+def test_steps_come_back_equal_in_flat_bytes(steps: list[Step]) -> None:
+    array = steps_to_array(steps)
+    assert (array.dtype, array.ndim) == (np.uint8, 1)
+    assert steps_from_array(array) == steps
 
 
 def test_an_order_travels_as_bytes_alone() -> None:
     """vLLM's own transport takes builtins."""
-    assert {k: type(v) for k, v in order_to_extra_args(Order(3)).items()} == {KEY: bytes}
+    assert {k: type(v) for k, v in order_to_extra_args(Order()).items()} == {KEY: bytes}
 
 
-def test_a_frame_travels_as_flat_bytes() -> None:
-    array = frame_to_array(Frame())
-    assert (array.dtype, array.ndim) == (np.uint8, 1)
-    assert frame_from_array(array) == Frame()
-
-
-def test_frames_do_not_share_their_lists() -> None:
-    Frame().spans.append((0, 1))
-    assert Frame().spans == []
+def test_arrays_of_a_step() -> None:
+    readouts = np.arange(12, dtype="<f4").reshape(2, 3, 1, 2)
+    marks = np.array([[1, -1], [2, 3]], dtype="<i4")
+    step = Step(["a"], b"", readouts=readouts.tobytes(), marks=marks.tobytes())
+    assert np.array_equal(step.array("readouts", -1, 3, 1, 2), readouts)
+    assert np.array_equal(step.array("marks", -1, 2), marks)
+    assert step.array("positions", -1).tolist() == []
 
 
 def test_endless_ranges_fit_the_devices_integers() -> None:
     assert np.int32(NO_END) == NO_END
-    order = Order(prompt_tokens=5, read=((4, NO_END),))
+    order = Order(read=((4, NO_END),))
     assert through(order) == order
 
 
@@ -103,7 +102,3 @@ def test_damaged_orders_raise() -> None:
     damaged = SimpleNamespace(extra_args={KEY: b"\xc1"})
     with pytest.raises(msgspec.DecodeError):
         order_from_sampling_params(damaged)
-
-
-def test_the_reply_starts_at_the_last_prompt_token() -> None:
-    assert Order(prompt_tokens=5).reply_start == 4

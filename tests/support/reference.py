@@ -1,12 +1,15 @@
 """The oracle: Hugging Face transformers with plain forward hooks, one text, no cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+
+from support.slow import Concepts, SlowProgram
+from vagus.v1 import steering_pb2
 
 #: Two tokens whose logits are nearer than this may swap between correct implementations.
 TIE = 1e-3
@@ -19,6 +22,30 @@ class Addition:
     site: int
     vector: np.ndarray
     scope: Callable[[int], bool] = lambda position: True
+
+
+class Additions:
+    """Additions as a program."""
+
+    def __init__(self, additions: Sequence[Addition]) -> None:
+        self._additions = additions
+        self.sites = {addition.site for addition in additions}
+
+    def restart(self) -> None:
+        """Nothing is remembered."""
+
+    def apply(self, site: int, x: np.ndarray) -> np.ndarray:
+        """Adds what is in scope."""
+        x = x.copy()
+        for addition in self._additions:
+            if addition.site == site:
+                rows = [p for p in range(len(x)) if addition.scope(p)]
+                x[rows] += addition.vector.astype(np.float32)
+        return x
+
+
+#: What `Reference.run` steers by.
+Steering = SlowProgram | Additions | Sequence[Addition]
 
 
 @dataclass(frozen=True)
@@ -36,10 +63,14 @@ class Reference:
     Args:
         model: its folder.
         pack: folder of the pack, read here without the server's loader.
+        names: the pack's concepts, in the order of its tensors.
         readout_site: site of `Pass.rows`.
+        steering_site: where operations act that name no site.
     """
 
-    def __init__(self, model: Path, pack: Path, names: list[str], readout_site: int) -> None:
+    def __init__(
+        self, model: Path, pack: Path, names: list[str], readout_site: int, steering_site: int
+    ) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -49,6 +80,14 @@ class Reference:
         self.residual_norms = tensors["residual_norms"].astype(np.float64)
         self.index = {name: i for i, name in enumerate(names)}
         self.readout_site = readout_site
+        self.concepts = Concepts(
+            self.index,
+            self.vectors,
+            self.residual_norms,
+            tensors["reference_mean"].astype(np.float64),
+            tensors["reference_std"].astype(np.float64),
+            steering_site,
+        )
 
     def unit(self, concept: str, site: int) -> np.ndarray:
         """The concept's unit direction at a site, float64."""
@@ -59,34 +98,32 @@ class Reference:
         """The vector that RESIDUAL strength adds."""
         return strength * self.residual_norms[site] * self.unit(concept, site)
 
-    def run(self, ids: list[int], additions: list[Addition] = ()) -> Pass:
-        """One pass over ids with the additions in place."""
+    def run(self, ids: list[int], steering: Steering = ()) -> Pass:
+        """One pass over ids, steered."""
+        program = steering if isinstance(steering, SlowProgram | Additions) else Additions(steering)
+        program.restart()
         units = np.stack([self.unit(c, self.readout_site) for c in self.index])
-        units_t = torch.from_numpy(units.astype(np.float32)).T
-        kept: dict[str, torch.Tensor] = {}
+        units = units.astype(np.float32)
+        kept: dict[str, np.ndarray] = {}
 
         def hook_for(site: int) -> Callable[..., object]:
-            here = [a for a in additions if a.site == site]
-
             def hook(module: object, args: object, output: object) -> object:
                 is_tuple = isinstance(output, tuple)
-                x = output[0] if is_tuple else output
-                before = x[0] @ units_t
-                x = x.clone()
-                for addition in here:
-                    rows = [p for p in range(len(ids)) if addition.scope(p)]
-                    x[0, rows] += torch.from_numpy(addition.vector.astype(np.float32))
+                stream = output[0] if is_tuple else output
+                before = stream[0].numpy()
+                x = program.apply(site, before) if site in program.sites else before
                 if site == self.readout_site:
-                    kept["rows"] = torch.stack([before, x[0] @ units_t], dim=-1)
-                    kept["norms"] = x[0].norm(dim=1)
-                return (x, *output[1:]) if is_tuple else x
+                    kept["rows"] = np.stack([before @ units.T, x @ units.T], axis=-1)
+                    kept["norms"] = np.linalg.norm(x, axis=1)
+                moved = torch.from_numpy(x.astype(np.float32))[None]
+                return (moved, *output[1:]) if is_tuple else moved
 
             return hook
 
         layers = self.model.model.layers
         handles = [
             layers[site].register_forward_hook(hook_for(site))
-            for site in {a.site for a in additions} | {self.readout_site}
+            for site in program.sites | {self.readout_site}
         ]
         try:
             with torch.inference_mode():
@@ -94,10 +131,22 @@ class Reference:
         finally:
             for handle in handles:
                 handle.remove()
-        return Pass(logits.numpy(), kept["rows"].numpy(), kept["norms"].numpy())
+        return Pass(logits.numpy(), kept["rows"], kept["norms"])
+
+    def program(
+        self, *operations: steering_pb2.Operation, prompt: list[int], text: str = ""
+    ) -> SlowProgram:
+        """A program on a prompt; `text` is what it was tokenised from, where scopes need that."""
+        spans: list[tuple[int, int]] = []
+        if text:
+            encoded = self.tokenizer(text, return_offsets_mapping=True)
+            assert encoded["input_ids"] == prompt
+            spans = encoded["offset_mapping"]
+        message = steering_pb2.Program(operations=operations)
+        return SlowProgram(message, self.concepts, len(prompt), spans)
 
     def first_wrong_token(
-        self, prompt: list[int], generated: list[int], additions: list[Addition] = ()
+        self, prompt: list[int], generated: list[int], additions: Steering = ()
     ) -> int | None:
         """Index of the first generated token that greedy decoding would not choose.
 
@@ -112,7 +161,7 @@ class Reference:
         return None
 
     def may_differ(
-        self, prompt: list[int], a: list[int], b: list[int], additions: list[Addition] = ()
+        self, prompt: list[int], a: list[int], b: list[int], additions: Steering = ()
     ) -> bool:
         """Whether two generations are equal up to a tie at their first difference."""
         i = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)

@@ -1,17 +1,20 @@
 """Proves on the device, before the server is healthy, that steering steers and reading reads.
 
-Three short requests: plain; one concept at the readout site; every concept-bearing site.
+Three short requests: plain; one concept at the readout site; the same at every site.
 A stale compiled artifact, a lost hook, a swapped table or a dead readout fails here.
 """
 
 import uuid
+from dataclasses import dataclass
 
 import numpy as np
 
+from vagus_kernels.layout import ADD
 from vagus_server.engine.engine import Engine, EngineRequest, ReceiptMismatch, drain
 from vagus_server.plugin.pin import Unsupported
+from vagus_server.plugin.wire import NO_END
 from vagus_server.readouts.render import AFTER, BEFORE
-from vagus_server.steering.program import ALL, Operation, Program
+from vagus_server.steering.program import Operation, Program
 
 #: Tolerance of the readout's shift, as a share of the length added. Projections of bfloat16
 #: streams carry no rounding of the stream (both are taken in float32), so this only covers
@@ -25,32 +28,49 @@ class CanaryFailed(Unsupported):
     """Steering or reading does not work on this device; the message says which."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a canary request brought.
+
+    rows: at the readout site, of the last prompt token and what follows, [n, 2, concepts].
+    logprobs: of the best candidates for the first token, by token id.
+    """
+
+    rows: np.ndarray
+    logprobs: dict[int, float]
+
+
 async def run_canary(engine: Engine) -> None:
     """Raises CanaryFailed unless the device did exactly what was asked."""
     pack, site = engine.pack, engine.plugin.readout_sites[0]
     concept = pack.names[0]
     prompt = list(range(10, 26))
 
-    plain = await _rows(engine, prompt, Program())
-    if not np.isfinite(plain).all():
+    plain = await _run(engine, prompt, Program())
+    if not np.isfinite(plain.rows).all():
         raise CanaryFailed("readouts are not finite: the readout operation did not run")
-    if not np.array_equal(plain[:, BEFORE], plain[:, AFTER]):
+    if not np.array_equal(plain.rows[:, BEFORE], plain.rows[:, AFTER]):
         raise CanaryFailed("an unsteered request was steered")
 
     at_site = _program(engine, concept, (site,))
-    length = at_site.operations[0].lengths[0]
+    length = at_site.operations[0].a[0]
     units = pack.unit_vectors[:, site].astype(np.float64)
     expected = length * (units @ units[pack.index[concept]])
-    steered = await _rows(engine, prompt, at_site)
-    error = np.abs(steered[0, AFTER] - steered[0, BEFORE] - expected).max() / abs(length)
+    steered = await _run(engine, prompt, at_site)
+    error = np.abs(steered.rows[0, AFTER] - steered.rows[0, BEFORE] - expected).max() / length
     if not error < _TOLERANCE:
         raise CanaryFailed(
             f"steering at site {site} moved the readouts by other than the vector's projections "
             f"(relative error {error:.2e})"
         )
+    # Readouts after steering are computed from what the operation did; the model's own answer
+    # shows that the stream has really been moved.
+    if steered.logprobs == plain.logprobs:
+        raise CanaryFailed(f"steering at site {site} left the model's answer as it was")
 
-    everywhere = await _rows(engine, prompt, _program(engine, concept, tuple(range(pack.sites))))
-    if np.allclose(everywhere[0, BEFORE], plain[0, BEFORE], atol=abs(length) * _TOLERANCE):
+    everywhere = await _run(engine, prompt, _program(engine, concept, tuple(range(pack.sites))))
+    moved = np.abs(everywhere.rows[0, BEFORE] - plain.rows[0, BEFORE]).max()
+    if moved < length * _TOLERANCE:
         raise CanaryFailed("steering at every site left the stream as it was")
 
 
@@ -60,33 +80,34 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
     return Program(
         (
             Operation(
+                action=ADD,
                 concept=concept,
                 concept_digest=pack.concept_digest(concept),
                 vector=engine.vector_of[concept],
                 sites=sites,
-                lengths=tuple(share * pack.residual_norms[s] for s in sites),
+                a=tuple(share * pack.residual_norms[s] for s in sites),
+                b=(0.0,) * len(sites),
                 doses=(share,) * len(sites),
-                phases=ALL,
+                scope=((0, NO_END),),
             ),
         )
     )
 
 
-async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarray:
-    """Readouts at the readout site of the last prompt token and what follows, [n, 2, K]."""
+async def _run(engine: Engine, prompt: list[int], program: Program) -> _Seen:
     request = EngineRequest(
         # A tenant of its own, so that the canary never reads or fills a user's cache.
         request_id=f"canary-{uuid.uuid4().hex}",
         token_ids=prompt,
-        # Log-probabilities, so that vLLM compiles their path now and not in a user's request.
-        sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True, "logprobs": 1},
+        # Log-probabilities also make vLLM compile their path now and not in a user's request.
+        sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True, "logprobs": 5},
         program=program,
         read=((0, len(prompt) + _TOKENS),),
         tenant="vagus-canary",
     )
     running = engine.submit(request)
     try:
-        await drain(running.outputs())
+        outputs = await drain(running.outputs())
     except ReceiptMismatch as error:
         raise CanaryFailed(f"the device did not steer as asked: {error}") from None
     else:
@@ -96,4 +117,8 @@ async def _rows(engine: Engine, prompt: list[int], program: Program) -> np.ndarr
     missing = [row for row in rows if row is None]
     if missing:
         raise CanaryFailed(f"{len(missing)} of {len(rows)} readouts did not arrive")
-    return np.stack([row[0].T for row in rows if row is not None])
+    first = next(output.logprobs[0] for output in outputs if output.logprobs)
+    return _Seen(
+        rows=np.stack([row[0].T for row in rows if row is not None]),
+        logprobs={token: info.logprob for token, info in first.items()},
+    )

@@ -11,7 +11,7 @@ from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.pin import Unsupported
-from vagus_server.plugin.wire import Order, Range, order_to_extra_args
+from vagus_server.plugin.wire import NO_END, Order, Range, order_to_extra_args
 from vagus_server.steering.program import Program, cache_salt
 from vagus_server.steering.receipt import Ledger, Mismatch
 
@@ -69,9 +69,7 @@ class Running:
     def __init__(self, engine: "Engine", request: EngineRequest, sink: Sink) -> None:
         self.request = request
         self.sink = sink
-        config = engine.plugin
-        prompt_tokens = len(request.token_ids)
-        self.ledger = Ledger(request.program, prompt_tokens, config.sites, config.operations)
+        self.ledger = Ledger(request.program, engine.plugin.sites)
         self.generated = 0
         #: Whether the receipt balanced; None until the request has ended.
         self.balanced: bool | None = None
@@ -98,9 +96,9 @@ class Running:
 
     def _take(self, output: EngineOutput) -> None:
         self.generated += len(output.token_ids)
-        for frame in self.sink.take_frames():
-            self.ledger.add_spans(frame.spans)
-            self.ledger.add_marks(frame.marks)
+        spans, self.sink.spans = self.sink.spans, []
+        for span in spans:
+            self.ledger.add(*span)
 
     @property
     def processed_end(self) -> int:
@@ -128,7 +126,7 @@ class Engine:
         #: Index of each concept in the device's vector bank; 0 is "nothing".
         self.vector_of = {name: i + 1 for i, name in enumerate(pack.names)}
         self.description: dict[str, Any] = {}
-        self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2))
+        self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2), plugin.sites)
 
     @classmethod
     async def start(cls, settings: EngineSettings, pack: Pack) -> "Engine":
@@ -152,7 +150,7 @@ class Engine:
             slots=max(1024, settings.max_running) + 1,
             vectors=settings.vectors,
         )
-        config = vllm_config(settings, plugin)
+        config, plugin = vllm_config(settings, plugin)
         engine = cls(AsyncLLM.from_vllm_config(config), plugin, pack)
         try:
             await engine._prepare()
@@ -167,12 +165,10 @@ class Engine:
             if described["fingerprint"] != self.plugin.fingerprint():
                 raise Unsupported("a worker runs with other settings than the server")
             self.description = described
-        units = self.pack.unit_vectors
         for name, index in self.vector_of.items():
-            vectors = units[self.pack.index[name]]
-            await self._rpc("vagus_put_vectors", index, vectors.astype("<f4").tobytes())
-        read = units[:, list(self.plugin.readout_sites)].swapaxes(0, 1)
-        await self._rpc("vagus_put_readout_vectors", read.astype("<f4").tobytes())
+            vectors = self.pack.vectors[self.pack.index[name]]
+            await self._rpc("vagus_put_vectors", index, vectors.astype("<f2").tobytes())
+        await self._rpc("vagus_put_readout_vectors", list(self.vector_of.values()))
 
     async def _rpc(self, method: str, *args: Any) -> list[Any]:
         results: list[Any] = await self.llm.collective_rpc(method, args=args)
@@ -180,7 +176,10 @@ class Engine:
 
     def submit(self, request: EngineRequest) -> Running:
         """Opens a request; nothing runs until its outputs are iterated. Call `close` after."""
-        return Running(self, request, self.sinks.open(request.request_id))
+        turn_start = len(request.token_ids) - 1 if request.monitor else None
+        sink = Sink(request.read, turn_start)
+        self.sinks.open(request.request_id, sink)
+        return Running(self, request, sink)
 
     def close(self, request: EngineRequest) -> None:
         """Forgets a request. Its iterator must be closed or exhausted."""
@@ -193,13 +192,11 @@ class Engine:
         from vllm.sampling_params import RequestOutputKind
 
         prompt_tokens = len(request.token_ids)
+        turn = ((prompt_tokens - 1, NO_END),) if request.monitor else ()
         order = Order(
-            prompt_tokens=prompt_tokens,
-            operations=request.program.order_operations(prompt_tokens),
-            digest=request.program.digest if request.program else b"",
-            read=request.read,
-            monitor=request.monitor,
-            turn_every_output=bool(request.sampling.get("stop")),
+            operations=request.program.order_operations(),
+            digest=request.program.tables_digest if request.program else b"",
+            read=(*request.read, *turn),
         )
         reads_prompt = any(start < prompt_tokens - 1 for start, _ in request.read)
         parameters = SamplingParams(
@@ -209,8 +206,7 @@ class Engine:
             # Cached prompt tokens are not computed, so they could not be read.
             skip_reading_prefix_cache=reads_prompt,
         )
-        salt = cache_salt(request.program, request.tenant)
-        prompt = tokens_input(request.token_ids, cache_salt=salt)
+        prompt = tokens_input(request.token_ids, cache_salt=cache_salt(request.tenant))
         async for output in self.llm.generate(prompt, parameters, request.request_id):
             completion = output.outputs[0]
             yield EngineOutput(

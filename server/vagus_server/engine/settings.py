@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from vagus_server.plugin import pin
 from vagus_server.plugin.config import PluginConfig
 
@@ -26,6 +28,8 @@ class EngineSettings:
         gpu_memory_utilization: share of a GPU's memory that vLLM may take.
         tensor_parallel: number of GPUs that share each layer.
         eager: run without compilation.
+        installation: "norm" fuses steering with the norm that follows a layer, "hook" does not;
+            "auto" takes norm on a GPU, unless vLLM's own fusion of that norm would be lost.
         vectors: capacity of the vector bank.
         engine_options: further vLLM engine arguments, by name.
     """
@@ -39,12 +43,13 @@ class EngineSettings:
     gpu_memory_utilization: float = 0.9
     tensor_parallel: int = 1
     eager: bool = False
+    installation: str = "auto"
     vectors: int = 1024
     engine_options: dict[str, Any] = field(default_factory=dict)
 
 
-def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> Any:
-    """Builds vLLM's configuration with the plugin in place.
+def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> tuple[Any, PluginConfig]:
+    """Builds vLLM's configuration with the plugin in place, and the plugin's own.
 
     Raises:
         Unsupported: this vLLM, architecture or setting cannot be steered truthfully.
@@ -77,10 +82,24 @@ def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> Any:
         additional_config=plugin.additional_config(),
     )
     config = arguments.create_engine_config()
+    plugin = msgspec.structs.replace(plugin, installation=_installation(settings, config))
+    config.additional_config = plugin.additional_config()
     # Only the finished configuration says whether this platform schedules ahead, and each
     # way needs its own scheduler: the wrong one loses it silently, or miscounts.
     if not config.scheduler_config.async_scheduling:
         config.scheduler_config.scheduler_cls = _SCHEDULER
     pin.check_architecture(list(config.model_config.architectures))
     pin.check_engine_config(config)
-    return config
+    return config, plugin
+
+
+def _installation(settings: EngineSettings, config: Any) -> str:
+    if settings.installation != "auto":
+        return settings.installation
+    from vllm.platforms import current_platform
+
+    # On a CPU the compiler fuses the norm better than an opaque operator could. Between GPUs,
+    # vLLM fuses it with the all-reduce; in quantised models, with the quantisation.
+    sharded = config.parallel_config.tensor_parallel_size > 1
+    quantised = config.model_config.quantization is not None
+    return "hook" if current_platform.is_cpu() or sharded or quantised else "norm"

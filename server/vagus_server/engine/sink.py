@@ -1,12 +1,12 @@
 """Collects what the plugin sends back for each running request."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vagus_server.plugin import pin
-from vagus_server.plugin.wire import Frame, frame_from_array
+from vagus_server.plugin.wire import Range, Step, steps_from_array
 
 _PARAMETERS = (
     "engine_core_outputs",
@@ -16,55 +16,75 @@ _PARAMETERS = (
 )
 
 
-class Sink:
-    """What has come back for one request."""
+class Span(NamedTuple):
+    """What one forward pass did for one request: the evidence for its receipt."""
 
-    def __init__(self, row_shape: tuple[int, ...]) -> None:
-        self._row_shape = row_shape
-        self._frames: list[Frame] = []
+    start: int
+    tokens: int
+    #: int32 [tokens, sites], or [0, sites] for a request without a program.
+    marks: np.ndarray
+    #: float32, flat: see `wire.Step.steps`.
+    steps: np.ndarray
+
+
+class Sink:
+    """What has come back for one request.
+
+    Args:
+        wanted: positions whose rows are kept until they are taken.
+        turn_start: position from which on rows count for the turn; None counts none.
+    """
+
+    def __init__(self, wanted: tuple[Range, ...], turn_start: int | None) -> None:
+        self._wanted = wanted
+        self._turn_start = turn_start
+        self.spans: list[Span] = []
         #: Float32 rows [readout sites, concepts, 2] by position, until they are taken.
         self.rows: dict[int, np.ndarray] = {}
         self.turn_sum: np.ndarray | None = None
         self.turn_tokens = 0
         self.last_prompt_token: np.ndarray | None = None
 
-    def feed(self, frame: Frame) -> None:
-        """Takes a frame. Rows of a position computed anew replace the earlier ones."""
-        self._frames.append(frame)
-        if frame.positions:
-            rows = np.frombuffer(frame.readouts, dtype="<f4")
-            rows = rows.reshape(len(frame.positions), *self._row_shape)
-            self.rows.update(zip(frame.positions, rows, strict=True))
-        if frame.turn_sum:
-            self.turn_sum = self._row(frame.turn_sum)
-            self.turn_tokens = frame.turn_tokens
-        if frame.last_prompt_token:
-            self.last_prompt_token = self._row(frame.last_prompt_token)
+    def feed(self, span: Span, positions: list[int], rows: np.ndarray) -> None:
+        """Takes a pass. Rows of a position computed anew replace the earlier ones."""
+        self.spans.append(span)
+        for position, row in zip(positions, rows, strict=True):
+            if any(start <= position < end for start, end in self._wanted):
+                self.rows[position] = row
+            self._count(position, row)
 
-    def take_frames(self) -> list[Frame]:
-        """The frames since the last call, for the ledger."""
-        frames, self._frames = self._frames, []
-        return frames
-
-    def _row(self, data: bytes) -> np.ndarray:
-        return np.frombuffer(data, dtype="<f4").reshape(self._row_shape)
+    def _count(self, position: int, row: np.ndarray) -> None:
+        """Adds a row to the turn, once for each position."""
+        if self._turn_start is None or position != self._turn_start + self.turn_tokens:
+            return
+        if self.turn_sum is None:
+            self.last_prompt_token = row.copy()
+            self.turn_sum = row.astype(np.float64)
+        else:
+            self.turn_sum += row
+        self.turn_tokens += 1
 
 
 class Sinks:
-    """Routes frames to the sinks of running requests."""
+    """Routes steps to the sinks of running requests.
 
-    def __init__(self, row_shape: tuple[int, ...]) -> None:
+    Args:
+        row_shape: readout sites, concepts, 2.
+        sites: of the model.
+    """
+
+    def __init__(self, row_shape: tuple[int, ...], sites: int) -> None:
         self._row_shape = row_shape
+        self._sites = sites
         self._sinks: dict[str, Sink] = {}
         self.readout_bytes = 0
 
-    def open(self, request_id: str) -> Sink:
+    def open(self, request_id: str, sink: Sink) -> None:
         """Starts collecting for a request."""
-        sink = self._sinks[request_id] = Sink(self._row_shape)
-        return sink
+        self._sinks[request_id] = sink
 
     def close(self, request_id: str) -> None:
-        """Stops collecting; frames that still arrive are dropped."""
+        """Stops collecting; what still arrives is dropped."""
         self._sinks.pop(request_id, None)
 
     def __contains__(self, request_id: str) -> bool:
@@ -74,7 +94,7 @@ class Sinks:
         return len(self._sinks)
 
     def attach(self, output_processor: Any) -> None:
-        """Takes our frames off every output before vLLM processes it.
+        """Takes our steps off the outputs before vLLM processes them.
 
         vLLM would otherwise keep them as routed experts. The instance's method is replaced
         before the first request, and looked up at each call.
@@ -86,14 +106,31 @@ class Sinks:
             for output in outputs:
                 if output.routed_experts is not None:
                     data, output.routed_experts = output.routed_experts, None
-                    self._route(output_processor, output.request_id, data)
+                    self.readout_bytes += data.nbytes
+                    for step in steps_from_array(data):
+                        self.route(step, output_processor.request_states)
             return process(outputs, *args, **kwargs)
 
         output_processor.process_outputs = process_outputs
 
-    def _route(self, output_processor: Any, internal_id: str, data: np.ndarray) -> None:
-        state = output_processor.request_states.get(internal_id)
-        sink = self._sinks.get(state.external_req_id) if state is not None else None
-        if sink is not None:
-            self.readout_bytes += data.nbytes
-            sink.feed(frame_from_array(data))
+    def route(self, step: Step, request_states: Any) -> None:
+        """Gives each request its part of a step.
+
+        Args:
+            step: what came.
+            request_states: vLLM's, by its internal request id.
+        """
+        positions = step.array("positions", -1).tolist()
+        readouts = step.array("readouts", len(positions), *self._row_shape)
+        marks, steps = step.array("marks", -1, self._sites), step.array("steps", -1)
+        read = marked = measured = 0
+        for internal_id, span in zip(step.ids, step.array("spans", -1, 5).tolist(), strict=True):
+            start, tokens, rows_read, rows_marked, steps_measured = span
+            there = slice(read, read := read + rows_read)
+            acted = slice(marked, marked := marked + rows_marked)
+            moved = slice(measured, measured := measured + steps_measured)
+            state = request_states.get(internal_id)
+            sink = self._sinks.get(state.external_req_id) if state is not None else None
+            if sink is not None:
+                evidence = Span(start, tokens, marks[acted], steps[moved])
+                sink.feed(evidence, positions[there], readouts[there])

@@ -217,14 +217,14 @@ class Metrics:
         progress = Progress(self)
         self.requests_waiting.inc()
         if program:
-            self._programs[program.digest] += 1
+            self._programs[program.tables_digest] += 1
             self.slots_used.set(len(self._programs))
         try:
             yield progress
         finally:
             (self.requests_running if progress.started else self.requests_waiting).dec()
             if program:
-                self._programs[program.digest] -= 1
+                self._programs[program.tables_digest] -= 1
                 self._programs += Multiset()  # drops what has come to zero
                 self.slots_used.set(len(self._programs))
 

@@ -34,7 +34,7 @@ class PluginConfig(msgspec.Struct, frozen=True):
     operations: int = 8
     #: Rows of the vector bank, with vector 0 for "nothing".
     vectors: int = 1024
-    #: How the operation is placed: after each layer.
+    #: How the operation is placed: "norm" in the norm that follows a layer, or "hook".
     installation: str = "hook"
     version: str = vagus_server.__version__
 

@@ -1,4 +1,4 @@
-"""Finds a model's decoder layers and installs the site operation after each."""
+"""Finds a model's decoder layers and installs the site operation: in the next norm, or a hook."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from vagus_kernels.layout import SiteTables
 from vagus_server.plugin.pin import Unsupported
 
 _PREFIX = "_vagus_"
+_NAMES = tuple(_PREFIX + name for name in SiteTables._fields)
 
 
-def decoder_layers(model: nn.Module, expected: int) -> list[nn.Module]:
-    """The decoder layers in order.
+def decoder(model: nn.Module, expected: int) -> nn.Module:
+    """The module that holds the decoder layers, in `layers`.
 
     Raises Unsupported when the model is not built as vLLM builds decoders, or has another
     number of layers than its configuration says.
@@ -21,30 +22,51 @@ def decoder_layers(model: nn.Module, expected: int) -> list[nn.Module]:
     parent: Any = model
     if hasattr(parent, "get_language_model"):
         parent = parent.get_language_model()
-    layers = getattr(getattr(parent, "model", None), "layers", None)
+    inner = getattr(parent, "model", None)
+    layers = getattr(inner, "layers", None)
     if not isinstance(layers, nn.ModuleList) or len(layers) != expected:
         found = len(layers) if isinstance(layers, nn.ModuleList) else "none"
         raise Unsupported(
             f"{type(model).__name__} should have {expected} decoder layers in model.layers; "
             f"found {found}"
         )
-    return list(layers)
+    assert isinstance(inner, nn.Module)
+    return inner
 
 
-def install(layers: list[nn.Module], tables: list[SiteTables]) -> None:
-    """Adds the site operation after each layer.
+def install(inner: nn.Module, tables: list[SiteTables], wanted: str) -> list[str]:
+    """Installs the operation at each site; returns how: "norm" or "hook".
 
-    Must run before the first forward pass: Dynamo traces hooks that exist then, and ignores
-    all that come later. The tables become buffers of the layer, so that they enter the graph
-    as inputs and a reloaded artifact binds to this process's own.
+    Must run before the first forward pass: Dynamo traces what is there then, and ignores all
+    that comes later. The tables become buffers, so that they enter the graph as inputs and a
+    reloaded artifact binds to this process's own.
+
+    Args:
+        inner: the decoder, with `layers` and `norm`.
+        tables: of each site.
+        wanted: "norm" fuses with the norm that follows wherever there is one that can be
+            replaced; "hook" never does.
     """
-    for layer, site_tables in zip(layers, tables, strict=True):
-        for name, tensor in site_tables._asdict().items():
-            layer.register_buffer(_PREFIX + name, tensor, persistent=False)
-        layer.register_forward_hook(_after_layer)
+    layers: Any = inner.layers
+    how = []
+    for site, site_tables in enumerate(tables):
+        owner, name = (inner, "norm")
+        if site + 1 < len(layers):
+            owner, name = layers[site + 1], "input_layernorm"
+        norm = getattr(owner, name, None)
+        if wanted == "norm" and _replaceable(norm):
+            setattr(owner, name, SteeredNorm(norm, site_tables))
+            how.append("norm")
+        else:
+            _hold(layers[site], site_tables)
+            layers[site].register_forward_hook(_after_layer)
+            how.append("hook")
+    return how
 
 
-_NAMES = tuple(_PREFIX + name for name in SiteTables._fields)
+def _hold(module: nn.Module, tables: SiteTables) -> None:
+    for name, tensor in tables._asdict().items():
+        module.register_buffer(_PREFIX + name, tensor, persistent=False)
 
 
 def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
@@ -61,3 +83,38 @@ def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
 
 def _is_pair(output: tuple[Any, ...]) -> bool:
     return all(isinstance(part, torch.Tensor) for part in output)
+
+
+class SteeredNorm(nn.Module):
+    """An RMSNorm that adds the layer's output to the residual, and steers and reads the sum.
+
+    Stands where vLLM's own stood and keeps its weight under the same name.
+    """
+
+    def __init__(self, norm: Any, tables: SiteTables) -> None:
+        super().__init__()
+        self.weight = norm.weight
+        self.variance_epsilon: float = norm.variance_epsilon
+        self._plus_one = type(norm).__name__ == "GemmaRMSNorm"
+        _hold(self, tables)
+
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As vLLM's RMSNorm with a residual; there always is one after a decoder layer."""
+        if residual is None:
+            raise Unsupported("a norm between decoder layers was called without a residual")
+        tables = (getattr(self, name) for name in _NAMES)
+        normed: tuple[torch.Tensor, torch.Tensor] = op.steer_add_rms_norm(
+            x, residual, self.weight, self.variance_epsilon, self._plus_one, *tables
+        )
+        return normed
+
+
+def _replaceable(norm: Any) -> bool:
+    """Whether this is a norm whose arithmetic the fused operation reproduces."""
+    if type(norm).__name__ == "GemmaRMSNorm":
+        return True
+    return (
+        type(norm).__name__ == "RMSNorm" and norm.has_weight and norm.variance_size_override is None
+    )

@@ -1,7 +1,5 @@
 """Which program sits in which row of the program tables."""
 
-from vagus_server.plugin.wire import Order
-
 
 class Slots:
     """Slots by program digest, shared by requests with equal programs; slot 0 is "nothing".
@@ -13,36 +11,26 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._free = list(range(count - 1, 0, -1))
         self._slot_of: dict[bytes, int] = {}
-        self._users: dict[bytes, set[str]] = {}
-        self._digest_of: dict[str, bytes] = {}
+        self._users: dict[bytes, int] = {}
 
-    def acquire(self, request_id: str, order: Order) -> tuple[int, bool]:
-        """The slot for a request's program, and whether the program must be written there.
+    def acquire(self, digest: bytes) -> tuple[int, bool]:
+        """A slot for one more user of a program, and whether it must be written there.
 
         Raises:
             RuntimeError: every slot is taken.
         """
-        if not order.operations:
-            return 0, False
-        digest = order.digest
         fresh = digest not in self._slot_of
         if fresh:
             if not self._free:
                 raise RuntimeError(f"all {len(self._slot_of)} program slots are in use")
             self._slot_of[digest] = self._free.pop()
-            self._users[digest] = set()
-        self._users[digest].add(request_id)
-        self._digest_of[request_id] = digest
+        self._users[digest] = self._users.get(digest, 0) + 1
         return self._slot_of[digest], fresh
 
-    def release(self, request_id: str) -> None:
-        """Lets a request go; unknown ids are ignored."""
-        digest = self._digest_of.pop(request_id, None)
-        if digest is None:
-            return
-        users = self._users[digest]
-        users.discard(request_id)
-        if not users:
+    def release(self, digest: bytes) -> None:
+        """Lets go of one use."""
+        self._users[digest] -= 1
+        if not self._users[digest]:
             del self._users[digest]
             self._free.append(self._slot_of.pop(digest))
 

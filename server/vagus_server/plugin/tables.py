@@ -1,12 +1,20 @@
 """The device tables of one worker, and the only code that writes them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from vagus_kernels.layout import GATE_NONE, SiteTables, applied_words
+from vagus_kernels import reference_step
+from vagus_kernels.gather_readouts import ReadTables
+from vagus_kernels.layout import SiteTables, entries, readout_parts
+from vagus_kernels.step import Step, StepTables
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.wire import Order
+from vagus_server.plugin.upload import Upload
+
+BeginStep = Callable[[Tensor, int, int, Tensor | None, StepTables], None]
+GatherReadouts = Callable[[Tensor, Tensor, ReadTables], None]
 
 
 class Tables:
@@ -19,86 +27,132 @@ class Tables:
     """
 
     def __init__(self, config: PluginConfig, rows: int, device: torch.device) -> None:
-        self.config = config
-        self.device = device
+        self.config, self.device, self.rows = config, device, rows
+        c, f32 = config, torch.float32
 
         def zeros(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        c, f32 = config, torch.float32
-        self.vectors = zeros(c.sites, c.vectors, c.hidden_size, dtype=f32)
-        self.program_int = zeros(c.sites, c.slots, c.operations, 4)
-        self.program_float = zeros(c.sites, c.slots, c.operations, 4, dtype=f32)
-        self.row_slot = zeros(rows)
-        self.row_flags = zeros(rows)
-        self.site = zeros(c.sites, 4)
-        self.site[:, 0] = torch.arange(c.sites, device=device)
-        read = len(c.readout_sites)
-        self.readout_vectors = zeros(read, c.concepts, c.hidden_size, dtype=f32)
-        # NaN: a readout that the operation never wrote must not look like one.
-        self.readout = zeros(read, rows, c.concepts, 2, dtype=f32).fill_(float("nan"))
-        self.applied = zeros(rows, c.operations, applied_words(c.sites))
-        self._no_vectors = zeros(0, c.hidden_size, dtype=f32)
-        self._no_readout = zeros(rows, 0, 2, dtype=f32)
+        self.vectors = zeros(c.sites, c.vectors, c.hidden_size, dtype=torch.float16)
+        #: Float32 [sites, vectors], 1 / |v|; 0 for vectors that are not there.
+        self.inverse_norms = np.zeros((c.sites, c.vectors), dtype=np.float32)
+        self.step = StepTables(
+            site=zeros(c.sites, 4),
+            row_slot=zeros(rows),
+            row_flags=zeros(rows),
+            row_scale=zeros(rows, c.operations, dtype=f32),
+            row_gates=zeros(rows),
+            marks=zeros(c.sites, rows),
+            program_count=zeros(c.sites, c.slots),
+            program_int=zeros(c.sites, c.slots, entries(c.operations), 4),
+            program_float=zeros(c.sites, c.slots, entries(c.operations), 8, dtype=f32),
+            program_vector=zeros(c.slots, c.operations),
+            readout_shape=zeros(len(c.readout_sites), 2),
+        )
+        read, parts = len(c.readout_sites), readout_parts(rows)
+        self.steps = zeros(c.sites, rows, c.operations, dtype=f32)
+        self.readout_vectors = zeros(read, c.concepts, c.hidden_size, dtype=torch.float16)
+        self.readout_scale = zeros(read, c.concepts, dtype=f32)
+        self.read = ReadTables(
+            sites=torch.tensor(c.readout_sites, dtype=torch.int32, device=device),
+            # NaN: a readout that the operation never wrote must not look like one.
+            readout=zeros(read, parts, c.concepts, dtype=f32).fill_(float("nan")),
+            readout_shape=self.step.readout_shape,
+            products=zeros(read, c.vectors, c.concepts, dtype=f32),
+            row_slot=self.step.row_slot,
+            row_flags=self.step.row_flags,
+            marks=self.step.marks,
+            steps=self.steps,
+            program_vector=self.step.program_vector,
+        )
+        self._upload = Upload(device)
+        self._nothing = {
+            "readout_vectors": zeros(0, c.hidden_size, dtype=torch.float16),
+            "readout_scale": zeros(0, dtype=f32),
+            "readout": zeros(parts, 0, dtype=f32),
+            "readout_shape": zeros(2),
+        }
+        self._begin: BeginStep = reference_step.begin_step
+        self._gather: GatherReadouts = reference_step.gather_readouts
+        if device.type == "cuda":
+            # Imported here: machines without a GPU never load the Triton compiler.
+            from vagus_kernels import begin_step, gather_readouts
+
+            self._begin, self._gather = begin_step.begin_step, gather_readouts.gather_readouts
 
     def of_site(self, site: int) -> SiteTables:
         """The tables that the operation at one site gets."""
-        readers = self.config.readout_sites
-        read = readers.index(site) if site in readers else None
+        s, readers = self.step, self.config.readout_sites
+        if site in readers:
+            r = readers.index(site)
+            reading = {
+                "readout_vectors": self.readout_vectors[r],
+                "readout_scale": self.readout_scale[r],
+                "readout": self.read.readout[r],
+                "readout_shape": self.read.readout_shape[r],
+            }
+        else:
+            reading = self._nothing
         return SiteTables(
-            self.vectors[site],
-            self.program_int[site],
-            self.program_float[site],
-            self.row_slot,
-            self.row_flags,
-            self.site[site],
-            self._no_vectors if read is None else self.readout_vectors[read],
-            self._no_readout if read is None else self.readout[read],
-            self.applied,
+            vectors=self.vectors[site],
+            program_count=s.program_count[site],
+            program_int=s.program_int[site],
+            program_float=s.program_float[site],
+            row_slot=s.row_slot,
+            row_flags=s.row_flags,
+            row_scale=s.row_scale,
+            row_gates=s.row_gates,
+            site=s.site[site],
+            marks=s.marks[site],
+            steps=self.steps[site],
+            **reading,
         )
 
     def put_vectors(self, index: int, data: bytes) -> None:
-        """Writes one concept's unit vectors, float32 [sites, hidden], at every site."""
-        shape = (self.config.sites, self.config.hidden_size)
-        self.vectors[:, index] = _float32(data, shape).to(self.device)
-
-    def put_readout_vectors(self, data: bytes) -> None:
-        """Writes the unit vectors read, float32 [readout sites, concepts, hidden]."""
-        self.readout_vectors.copy_(_float32(data, tuple(self.readout_vectors.shape)))
-
-    def put_program(self, slot: int, order: Order) -> None:
-        """Writes one program into a slot, at every site."""
+        """Writes one concept's vectors, float16 [sites, hidden], at every site."""
         c = self.config
-        ints = np.zeros((c.sites, c.operations, 4), dtype=np.int32)
-        floats = np.zeros((c.sites, c.operations, 4), dtype=np.float32)
-        for p, operation in enumerate(order.operations):
-            sites = list(operation.sites)
-            ints[sites, p] = (operation.kind, operation.vector, GATE_NONE, 0)
-            floats[sites, p, 0] = operation.a
-            floats[sites, p, 1] = operation.b
-        self.program_int[:, slot] = self._upload(ints)
-        self.program_float[:, slot] = self._upload(floats)
+        vectors = np.frombuffer(data, dtype="<f2").reshape(c.sites, c.hidden_size)
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self.inverse_norms[:, index] = np.divide(1, norms, where=norms > 0, out=np.zeros(c.sites))
+        self.vectors[:, index] = torch.from_numpy(vectors.copy()).to(self.device)
+        self._put_products(slice(index, index + 1))
 
-    def put_rows(self, slots: np.ndarray, flags: np.ndarray, site_flags: np.ndarray) -> None:
-        """Writes a step's row maps, int32 [rows], and int32 [sites, 2] what happens where.
+    def put_readout_vectors(self, indices: list[int]) -> None:
+        """Reads these vectors of the bank at every readout site, in this order."""
+        for r, site in enumerate(self.config.readout_sites):
+            self.readout_vectors[r] = self.vectors[site, indices]
+            scale = torch.from_numpy(self.inverse_norms[site, indices])
+            self.readout_scale[r] = scale.to(self.device)
+        self._put_products(slice(None))
 
-        Rows past the batch are cleared: graphs replay on padded rows.
+    def _put_products(self, which: slice) -> None:
+        for r, site in enumerate(self.config.readout_sites):
+            inverse = torch.from_numpy(self.inverse_norms[site, which]).to(self.device)
+            units = self.vectors[site, which].float() * inverse[:, None]
+            products = units @ self.readout_vectors[r].float().T
+            self.read.products[r, which] = products * self.readout_scale[r]
+
+    def begin(self, step: Step, positions: Tensor | None = None) -> None:
+        """Writes a step's message: one copy to the device, unpacked there.
+
+        Args:
+            step: the message.
+            positions: int64, of every row of the pass, where the device alone knows them.
         """
-        n = len(slots)
-        self.row_slot[:n] = self._upload(slots)
-        self.row_flags[:n] = self._upload(flags)
-        self.row_flags[n:].zero_()
-        self.site[:, 1:3] = self._upload(site_flags)
-        self.applied[:n].zero_()
+        self._message = self._upload(step)
+        self._packed = step
+        requests, programs = len(step.requests), len(step.programs)
+        self._begin(self._message, requests, programs, positions, self.step)
 
-    def _upload(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cpu":
-            return tensor
-        # The caching host allocator keeps a pinned block until its copy is done, so the
-        # next step may pin anew while this copy is still in flight.
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+    def collect(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Readouts, marks and steps of the pass just enqueued, on the device.
 
-
-def _float32(data: bytes, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_numpy(np.frombuffer(data, dtype="<f4").reshape(shape).copy())
+        Returns float32 [rows read, readout sites, concepts, 2], int32 [sites, rows marked] and
+        float32 [steps measured]. The tables may be written again as soon as this is enqueued.
+        """
+        read, marked, measured = self._packed.indices(self._message)
+        shape = (len(read), len(self.config.readout_sites), self.config.concepts, 2)
+        readouts = torch.empty(shape, dtype=torch.float32, device=self.device)
+        self._gather(read, readouts, self.read)
+        marks = self.step.marks.index_select(1, marked)
+        return readouts, marks, self.steps.view(-1).index_select(0, measured)

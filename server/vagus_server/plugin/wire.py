@@ -1,14 +1,13 @@
 """What the frontend, the scheduler and the workers say to each other.
 
-An `Order` goes with a request to the worker (in SamplingParams.extra_args, as bytes). A
-`Frame` comes back with the request's output. In between, a `Step` carries one forward pass's
-rows of all requests from the worker to the scheduler.
+An `Order` goes with a request to the worker (in SamplingParams.extra_args, as bytes). A `Step`
+comes back: what one forward pass did to all requests that have an order, in a few arrays. The
+scheduler passes it on to the frontend with the next outputs.
 
 Scopes and readout selections travel as half-open ranges of absolute positions: the frontend
 resolves phases, turns and the like, so that the worker needs to know nothing of them.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -23,6 +22,28 @@ NO_END = 2**31 - 1
 Range = tuple[int, int]
 
 
+class OrderGate(msgspec.Struct, frozen=True, array_like=True):
+    """Where an operation may act: lower <= <x, g> / |g| <= upper, at a site."""
+
+    vector: int
+    #: The site that is read, at its end; NO_SITE reads where the operation acts, at its turn.
+    site: int
+    lower: float
+    upper: float
+
+
+#: An OrderGate's site when it reads where the operation acts.
+NO_SITE = -1
+
+
+class OrderEnvelope(msgspec.Struct, frozen=True, array_like=True):
+    """A factor on an operation's step over positions; see vagus_kernels.step."""
+
+    origin: int
+    ramp: float
+    half_life: float
+
+
 class OrderOperation(msgspec.Struct, frozen=True, array_like=True):
     """One operation as the device runs it; see vagus_kernels.layout for kind, a and b."""
 
@@ -34,27 +55,18 @@ class OrderOperation(msgspec.Struct, frozen=True, array_like=True):
     #: Per site.
     b: tuple[float, ...]
     scope: tuple[Range, ...]
+    gate: OrderGate | None = None
+    envelope: OrderEnvelope | None = None
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """What one request asks of the device."""
 
-    prompt_tokens: int
     operations: tuple[OrderOperation, ...] = ()
-    #: SHA-256 of the canonical program; equal programs share a slot.
+    #: SHA-256 of what the device tables hold of the program; equal programs share a slot.
     digest: bytes = b""
-    #: Positions whose readouts are returned.
+    #: Positions whose readouts are wanted.
     read: tuple[Range, ...] = ()
-    #: Accumulate the turn's mean and the last prompt token's readout.
-    monitor: bool = False
-    #: Send the accumulated turn with every output, not with the last alone: the frontend ends
-    #: a request at a stop string, and the engine then sends no last output.
-    turn_every_output: bool = False
-
-    @property
-    def reply_start(self) -> int:
-        """Position of the last prompt token: the first generated token is chosen there."""
-        return self.prompt_tokens - 1
 
 
 _order_decoder = msgspec.msgpack.Decoder(Order)
@@ -71,61 +83,39 @@ def order_from_sampling_params(sampling_params: Any) -> Order | None:
     return _order_decoder.decode(extra[KEY]) if extra and KEY in extra else None
 
 
-class Mark(msgspec.Struct, array_like=True):
-    """Consecutive tokens on which the device did the same: the evidence for a receipt."""
+class Step(msgspec.Struct, array_like=True):
+    """What one forward pass did. n requests have an order; arrays are little-endian bytes.
 
-    start: int
-    tokens: int
-    #: uint32 [operations, words] of the layout's applied table, little-endian. Empty when
-    #: nothing was applied.
-    applied: bytes
+    The rows of `positions` and `readouts`, and those of `marks`, are the requests' in order.
+    """
 
-
-@dataclass(slots=True)
-class RequestRows:
-    """One request's part of a Step."""
-
-    start: int
-    tokens: int
-    #: Positions read, ascending.
-    positions: list[int]
-    #: float32 [len(positions), readout sites, concepts, 2].
-    readouts: np.ndarray
-    marks: list[Mark]
-
-
-@dataclass(slots=True)
-class Step:
-    """Rows of one forward pass, by request id."""
-
-    rows: dict[str, RequestRows] = field(default_factory=dict)
-
-
-class Frame(msgspec.Struct, array_like=True):
-    """What comes back with an output of one request, gathered over the steps since the last."""
-
-    #: (start, tokens) of each forward pass, in order.
-    spans: list[Range] = []
-    marks: list[Mark] = []
-    #: Positions whose readouts were asked for.
-    positions: list[int] = []
-    #: float32 little-endian [len(positions), readout sites, concepts, 2].
+    ids: list[str]
+    #: int32 [n, 5]: first position, tokens, rows read, rows marked (all tokens or none), steps.
+    spans: bytes
+    #: int32 [rows read].
+    positions: bytes = b""
+    #: float32 [rows read, readout sites, concepts, 2]: before and after steering.
     readouts: bytes = b""
-    #: With the request's last output (see Order): float32 [readout sites, concepts, 2].
-    turn_sum: bytes = b""
-    turn_tokens: int = 0
-    #: With the request's last output (see Order): float32 [readout sites, concepts, 2].
-    last_prompt_token: bytes = b""
+    #: int32 [rows marked, sites]: bit p is set where operation p acted.
+    marks: bytes = b""
+    #: float32, flat: for each marked row, the step of each operation at each site where it
+    #: depends on the row (see `programs.measured_steps`).
+    steps: bytes = b""
+
+    def array(self, name: str, *shape: int) -> np.ndarray:
+        """One of the arrays; one dimension may be -1."""
+        dtype = "<f4" if name in ("readouts", "steps") else "<i4"
+        return np.frombuffer(getattr(self, name), dtype=dtype).reshape(shape)
 
 
-_frame_decoder = msgspec.msgpack.Decoder(Frame)
+_steps_decoder = msgspec.msgpack.Decoder(list[Step])
 
 
-def frame_to_array(frame: Frame) -> np.ndarray:
-    """Packs a frame into uint8 [n], the one free field of vLLM's EngineCoreOutput."""
-    return np.frombuffer(msgspec.msgpack.encode(frame), dtype=np.uint8)
+def steps_to_array(steps: list[Step]) -> np.ndarray:
+    """Packs steps into uint8 [n], the one free field of vLLM's EngineCoreOutput."""
+    return np.frombuffer(msgspec.msgpack.encode(steps), dtype=np.uint8)
 
 
-def frame_from_array(array: np.ndarray) -> Frame:
-    """Unpacks a frame."""
-    return _frame_decoder.decode(array.tobytes())
+def steps_from_array(array: np.ndarray) -> list[Step]:
+    """Unpacks steps."""
+    return _steps_decoder.decode(array.tobytes())

@@ -17,7 +17,7 @@ from vllm.platforms import current_platform
 from vagus_server.plugin import pin
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.sites import decoder_layers, install
+from vagus_server.plugin.sites import decoder, install
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.transport import attach_step
 from vagus_server.plugin.wire import order_from_sampling_params
@@ -37,10 +37,11 @@ class SteeringWorker(Worker):
         pin.check_engine_config(self.vllm_config)
         config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
         runner: Any = self.model_runner
-        layers = decoder_layers(runner.get_model(), config.sites)
+        inner = decoder(runner.get_model(), config.sites)
         self.tables = Tables(config, _max_rows(self.vllm_config), self.device)
-        install(layers, [self.tables.of_site(site) for site in range(config.sites)])
-        self.batch = Batch(config)
+        tables = [self.tables.of_site(site) for site in range(config.sites)]
+        self.installed = install(inner, tables, config.installation)
+        self.batch = Batch(config, self.tables.inverse_norms, self.tables.rows)
         if hasattr(runner, "model_state"):
             self._wrap_v2(runner)
         else:
@@ -77,14 +78,9 @@ class SteeringWorker(Worker):
         runner.model_state.preprocess_state = preprocess_state
 
     def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
-        for slot, order in self.batch.begin(ids, tokens.tolist(), starts.tolist()):
-            self.tables.put_program(slot, order)
-        if self.batch.idle and self._rows_are_clear:
-            return
-        self.tables.put_rows(*self.batch.row_maps())
-        self._rows_are_clear = self.batch.idle
-
-    _rows_are_clear = True
+        step = self.batch.begin(ids, tokens, starts)
+        if step is not None:
+            self.tables.begin(step)
 
     def execute_model(self, scheduler_output: Any) -> Any:
         """One forward pass, with the orders of its requests in place."""
@@ -96,15 +92,16 @@ class SteeringWorker(Worker):
             order = order_from_sampling_params(new.sampling_params)
             if order is not None:
                 self.batch.add(new.req_id, order)
-        self.batch.clear_rows()
+        self.batch.layout = None  # a pass without real rows sends nothing
         return super().execute_model(scheduler_output)
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Samples, and attaches the step's readouts and marks to the output."""
         output = super().sample_tokens(grammar_output)
-        if self.batch.idle:
+        layout = self.batch.layout
+        if layout is None:
             return output
-        return attach_step(output, self.tables, self.batch.layout(), self.model_runner)
+        return attach_step(output, self.tables, layout, self.model_runner)
 
     # Called by the frontend through collective_rpc; arguments are bytes and integers.
 
@@ -118,16 +115,17 @@ class SteeringWorker(Worker):
             "fingerprint": self.tables.config.fingerprint(),
             "compilation_mode": getattr(mode, "name", str(mode)),
             "platform": str(self.device.type),
+            "installed": self.installed,
         }
 
     def vagus_put_vectors(self, index: int, data: bytes) -> bool:
-        """Writes one concept's unit vectors, float32 [sites, hidden]."""
+        """Writes one concept's vectors, float16 [sites, hidden]."""
         self.tables.put_vectors(index, data)
         return True
 
-    def vagus_put_readout_vectors(self, data: bytes) -> bool:
-        """Writes the unit vectors read, float32 [readout sites, concepts, hidden]."""
-        self.tables.put_readout_vectors(data)
+    def vagus_put_readout_vectors(self, indices: list[int]) -> bool:
+        """Reads these vectors of the bank, in this order."""
+        self.tables.put_readout_vectors(indices)
         return True
 
     def vagus_usage(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ from vagus.v1 import readout_pb2 as pb
 from vagus_server.errors import invalid, not_implemented
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.resolve import check_concept, check_sites
+from vagus_server.steering.checks import check_concept, check_sites
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,20 @@ class Answer:
 
     Args:
         encoder: for the tokens' texts.
+        norms: mean residual norm of each site.
         selection: what is read; None reads nothing.
         renderer: renders it; None exactly when selection is.
     """
 
     def __init__(
-        self, encoder: PromptEncoder, selection: Selection | None, renderer: Renderer | None
+        self,
+        encoder: PromptEncoder,
+        norms: Sequence[float],
+        selection: Selection | None,
+        renderer: Renderer | None,
     ) -> None:
         self._encoder = encoder
+        self._norms = norms
         self._selection = selection
         self._renderer = renderer
         self._first = True
@@ -106,7 +112,7 @@ class Answer:
             finish.stop_token_id = output.stop_reason
         if request.program:
             finish.receipt.CopyFrom(
-                receipt_message(request.program, running.ledger, running.processed_end)
+                receipt_message(request.program, running.ledger, running.processed_end, self._norms)
             )
         turn = turn_message(running, self._selection, self._renderer)
         if turn is not None:
@@ -158,8 +164,10 @@ def checked_row(running: Running, position: int, readout_sites: Sequence[int]) -
     return row
 
 
-def receipt_message(program: Program, ledger: Ledger, end: int) -> steering_pb2.Receipt:
-    """The receipt for the positions before end."""
+def receipt_message(
+    program: Program, ledger: Ledger, end: int, norms: Sequence[float]
+) -> steering_pb2.Receipt:
+    """The receipt for the positions before end; `norms` are the sites' mean residual norms."""
     receipt = steering_pb2.Receipt(
         program_digest=program.digest.hex(),
         cached_tokens=ledger.cached_tokens,
@@ -167,16 +175,19 @@ def receipt_message(program: Program, ledger: Ledger, end: int) -> steering_pb2.
     )
     for i, operation in enumerate(program.operations):
         entry = receipt.operations.add(
-            concept=operation.concept, tokens_in_scope=ledger.in_scope(i, end)
+            concept=operation.concept,
+            tokens_in_scope=ledger.in_scope(i, end),
+            gated=operation.gate is not None,
         )
-        counts = ledger.counts(i, end)
-        for count, length, dose in zip(counts, operation.lengths, operation.doses, strict=True):
-            entry.sites.add(
+        for count, a in zip(ledger.counts(i, end), operation.a, strict=True):
+            site = entry.sites.add(
                 site=count.site,
                 tokens=count.tokens,
                 first_position=count.first,
                 last_position=count.last,
-                length=length,
-                dose=dose,
+                mean_dose=count.mean_step / norms[count.site],
+                max_dose=count.max_step / norms[count.site],
             )
+            if operation.constant:
+                site.length, site.dose = a, a / norms[count.site]
     return receipt

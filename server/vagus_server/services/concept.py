@@ -9,7 +9,7 @@ from vagus.v1 import concept_service_pb2_grpc as pb_grpc
 from vagus_server.errors import invalid
 from vagus_server.services.context import ServicerContext
 from vagus_server.services.served import Served
-from vagus_server.steering.resolve import check_concept
+from vagus_server.steering.checks import check_concept
 
 _MAX_PAGE = 1000
 

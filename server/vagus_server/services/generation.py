@@ -87,14 +87,15 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         check_deadline(context)
         served.check_model(spec.model)
         served.check_pack(spec.pack)
-        token_ids = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
+        prompt = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
+        token_ids = prompt.ids
         sampling = sampling_arguments(
             spec.sampling,
             served.max_model_len - len(token_ids),
             served.vocabulary_size,
             "spec.sampling",
         )
-        program = served.resolver.resolve(spec.program, "spec.program")
+        program = served.resolver.resolve(spec.program, prompt.map, "spec.program")
         selection = renderer = None
         if spec.HasField("readouts"):
             selection = resolve_selection(
@@ -115,4 +116,4 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             read=selection.positions(len(token_ids)) if selection else (),
             tenant=call.tenant,
         )
-        return request, Answer(served.encoder, selection, renderer)
+        return request, Answer(served.encoder, served.pack.residual_norms, selection, renderer)

@@ -7,6 +7,7 @@ from vagus.v1 import steering_pb2
 from vagus_server.plugin.pin import VLLM_VERSION
 from vagus_server.services.context import ServicerContext
 from vagus_server.services.served import Served
+from vagus_server.steering.program import ACTIONS
 
 
 class ModelService(pb_grpc.ModelServiceServicer):
@@ -52,8 +53,8 @@ class ModelService(pb_grpc.ModelServiceServicer):
         plugin = served.engine.plugin
         scheduler = served.engine.llm.vllm_config.scheduler_config
         return pb.Capabilities(
-            actions=["add"],
-            scope_rules=["phase"],
+            actions=list(ACTIONS),
+            scope_rules=[f.name for f in steering_pb2.ScopeRule.DESCRIPTOR.fields],
             units=[
                 steering_pb2.STRENGTH_UNIT_RESIDUAL,
                 steering_pb2.STRENGTH_UNIT_VECTOR,
@@ -75,6 +76,6 @@ class ModelService(pb_grpc.ModelServiceServicer):
             model_runner=described["runner"],
             platform=described["platform"],
             compilation_mode=described["compilation_mode"],
-            site_installation=[plugin.installation] * plugin.sites,
+            site_installation=described["installed"],
             fingerprint=plugin.fingerprint(),
         )

@@ -1,5 +1,7 @@
 """From a prompt message to token ids."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -7,13 +9,45 @@ import jinja2
 
 from vagus.v1 import prompt_pb2 as pb
 from vagus_server.errors import ApiError, invalid
+from vagus_server.services.chat import ROLES, RenderedChat
+from vagus_server.steering.scope import PromptMap
 
-_ROLES = {
-    pb.ROLE_SYSTEM: "system",
-    pb.ROLE_USER: "user",
-    pb.ROLE_ASSISTANT: "assistant",
-    pb.ROLE_TOOL: "tool",
-}
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as the model gets it.
+
+    Args:
+        ids: its tokens.
+        tokenizer: that made them.
+        text: what was tokenised, None where ids were given.
+        chat: the messages, as the template takes them; None where it is no chat.
+    """
+
+    ids: list[int]
+    tokenizer: Any
+    text: str | None = None
+    chat: "RenderedChat | None" = None
+
+    @property
+    def map(self) -> PromptMap:
+        """For scopes. Characters are those of a text prompt; a chat's are not the caller's."""
+        own_words = self.text is not None and self.chat is None
+        return PromptMap(len(self.ids), own_words, lambda: self._spans, lambda: self._turns)
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]] | None:
+        if self.text is None or not getattr(self.tokenizer, "is_fast", False):
+            return None
+        encoded = self.tokenizer(
+            self.text, return_offsets_mapping=True, add_special_tokens=self.chat is None
+        )
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        return spans if encoded["input_ids"] == self.ids else None
+
+    @cached_property
+    def _turns(self) -> list[tuple[int, int, int]] | None:
+        return self.chat.turns() if self.chat is not None and self._spans is not None else None
 
 
 class PromptEncoder:
@@ -45,18 +79,22 @@ class PromptEncoder:
             text = self._token_texts[token_id] = self._tokenizer.decode([token_id])
         return text
 
-    def encode(self, prompt: pb.Prompt, field: str, add_generation_prompt: bool) -> list[int]:
-        """Token ids of a prompt, or raises ApiError."""
+    def encode(self, prompt: pb.Prompt, field: str, add_generation_prompt: bool) -> EncodedPrompt:
+        """Encodes a prompt, or raises ApiError."""
         form = prompt.WhichOneof("input")
+        text, chat = None, None
         if form == "text":
             self._check_characters(len(prompt.text), f"{field}.text")
-            ids = list(self._tokenizer.encode(prompt.text))
+            text = prompt.text
+            ids = list(self._tokenizer.encode(text))
         elif form == "token_ids":
             if len(prompt.token_ids.ids) > self._limit:
                 raise self._too_long(len(prompt.token_ids.ids), field)
             ids = self._check_ids(list(prompt.token_ids.ids), f"{field}.token_ids.ids")
         elif form == "chat":
-            ids = self._chat(prompt.chat, f"{field}.chat", add_generation_prompt)
+            chat = self._chat(prompt.chat, f"{field}.chat", add_generation_prompt)
+            text = chat.text
+            ids = list(self._tokenizer.encode(text, add_special_tokens=False))
         else:
             ids = []
         if not ids:
@@ -68,7 +106,7 @@ class PromptEncoder:
             )
         if len(ids) > self._limit:
             raise self._too_long(len(ids), field)
-        return ids
+        return EncodedPrompt(ids, self._tokenizer, text, chat)
 
     def _check_characters(self, characters: int, field: str) -> None:
         tokens = -(-characters // self._longest_token)
@@ -99,31 +137,25 @@ class PromptEncoder:
                 )
         return ids
 
-    def _chat(self, chat: pb.Chat, field: str, add_generation_prompt: bool) -> list[int]:
+    def _chat(self, chat: pb.Chat, field: str, add_generation_prompt: bool) -> RenderedChat:
         if not self.has_chat_template:
             raise _chat_invalid(field, "the model has no chat template")
-        messages = []
         for i, message in enumerate(chat.messages):
-            if message.role not in _ROLES:
+            if message.role not in ROLES:
                 invalid(
                     f"{field}.messages[{i}].role",
                     "must be SYSTEM, USER, ASSISTANT or TOOL",
                     value=message.role,
                 )
-            messages.append({"role": _ROLES[message.role], "content": message.content})
-        if not messages:
-            return []
-        self._check_characters(sum(len(m["content"]) for m in messages), field)
+        self._check_characters(sum(len(m.content) for m in chat.messages), field)
         if chat.HasField("add_generation_prompt"):
             add_generation_prompt = chat.add_generation_prompt
+        messages: list[tuple[int, str]] = [(m.role, m.content) for m in chat.messages]
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            return RenderedChat.of(self._tokenizer, messages, add_generation_prompt)
         except jinja2.TemplateError:
             # Templates refuse what they cannot render, such as two user turns in a row.
             raise _chat_invalid(field, "the model's template refuses this chat") from None
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
 
 def _chat_invalid(field: str, problem: str) -> ApiError:

@@ -51,10 +51,11 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             )
         selection = self._selection(request)
         renderer = Renderer(selection, served.pack, served.readout_sites)
-        program = served.resolver.resolve(request.program, "program")
         requests = []
-        for i, prompt in enumerate(request.inputs):
-            ids = served.encoder.encode(prompt, f"inputs[{i}]", add_generation_prompt=False)
+        for i, message in enumerate(request.inputs):
+            prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
+            program = served.resolver.resolve(request.program, prompt.map, "program")
+            ids = prompt.ids
             requests.append(
                 EngineRequest(
                     request_id=f"{call.request_id}-{i}",
@@ -120,6 +121,11 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             result.mean.CopyFrom(renderer.turn(total, len(rows)))
         if running.request.program:
             result.receipt.CopyFrom(
-                receipt_message(running.request.program, running.ledger, running.processed_end)
+                receipt_message(
+                    running.request.program,
+                    running.ledger,
+                    running.processed_end,
+                    self._served.pack.residual_norms,
+                )
             )
         return result

@@ -4,36 +4,110 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from vagus_kernels.layout import ADD
-from vagus_server.plugin.wire import NO_END, OrderOperation, Range
+from vagus_kernels.layout import ABLATE, ADD, CLAMP, SET
+from vagus_server.plugin.wire import (
+    NO_SITE,
+    OrderEnvelope,
+    OrderGate,
+    OrderOperation,
+    Range,
+)
 
-PROMPT = 1
-GENERATION = 2
-ALL = PROMPT | GENERATION
+ACTIONS = {"add": ADD, "ablate": ABLATE, "set": SET, "clamp": CLAMP}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on a readout. `lower` and `upper` are raw projections.
+
+    `site` None reads where the operation acts, at its turn.
+    """
+
+    concept: str
+    concept_digest: str
+    vector: int
+    site: int | None
+    lower: float
+    upper: float
+
+    def order(self) -> OrderGate:
+        """As the device tests it."""
+        site = NO_SITE if self.site is None else self.site
+        return OrderGate(self.vector, site, self.lower, self.upper)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A factor on the strength over generated tokens, counted from `origin`; 0 is none."""
+
+    origin: int
+    ramp: float
+    half_life: float
+
+    def order(self) -> OrderEnvelope:
+        """As the device scales by it."""
+        return OrderEnvelope(self.origin, self.ramp, self.half_life)
 
 
 @dataclass(frozen=True)
 class Operation:
     """One resolved operation.
 
-    `lengths` are along the concept's unit direction in the residual stream's own scale, and
-    `doses` the same as a share of the site's mean residual norm; both one per site.
+    Args:
+        action: a value of ACTIONS.
+        concept, concept_digest, vector: name, contents and index of the vector.
+        sites: where it acts, ascending.
+        a, b: per site, along the unit direction in the stream's own scale, or a share; see
+            vagus_kernels.layout.
+        doses: per site, what it adds or can force, as a share of the site's mean residual norm.
+        scope: tokens that it acts on, as disjoint ranges of positions.
+        scope_text: the request's own words for the scope, for the digest.
     """
 
+    action: int
     concept: str
     concept_digest: str
     vector: int
     sites: tuple[int, ...]
-    lengths: tuple[float, ...]
+    a: tuple[float, ...]
+    b: tuple[float, ...]
     doses: tuple[float, ...]
-    phases: int
+    scope: tuple[Range, ...]
+    scope_text: str = ""
+    gate: Gate | None = None
+    envelope: Envelope | None = None
 
-    def scope(self, prompt_tokens: int) -> tuple[Range, ...]:
-        """The tokens in scope as half-open ranges of positions."""
-        start = 0 if self.phases & PROMPT else prompt_tokens
-        end = NO_END if self.phases & GENERATION else prompt_tokens
-        return ((start, end),)
+    @property
+    def constant(self) -> bool:
+        """Whether every token in scope is moved by the same length."""
+        return self.action == ADD and self.gate is None and self.envelope is None
+
+    def order(self) -> OrderOperation:
+        """As the device runs it."""
+        return OrderOperation(
+            kind=self.action,
+            vector=self.vector,
+            sites=self.sites,
+            a=self.a,
+            b=self.b,
+            scope=self.scope,
+            gate=self.gate.order() if self.gate else None,
+            envelope=self.envelope.order() if self.envelope else None,
+        )
+
+    def canonical(self) -> dict[str, Any]:
+        """What the device's tables hold of it: contents instead of names and indices."""
+        gate = self.gate
+        return {
+            "action": self.action,
+            "vector": self.concept_digest,
+            "sites": self.sites,
+            "a": [x.hex() for x in self.a],
+            "b": [x.hex() for x in self.b],
+            "gate": gate and [gate.concept_digest, gate.site, gate.lower.hex(), gate.upper.hex()],
+        }
 
 
 @dataclass(frozen=True)
@@ -47,51 +121,42 @@ class Program:
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 over vector contents, sites, lengths and scopes, 32 bytes.
+        """SHA-256 of the whole program as asked for, 32 bytes: for receipts."""
+        return _sha256(
+            [
+                operation.canonical()
+                | {
+                    "scope": operation.scope_text,
+                    "envelope": operation.envelope
+                    and [operation.envelope.ramp.hex(), operation.envelope.half_life.hex()],
+                }
+                for operation in self.operations
+            ]
+        )
 
-        Equal digests mean equal keys and values for equal tokens, so it salts the prefix
-        cache. Names and slots are not in it: what counts is what the device adds.
+    @cached_property
+    def tables_digest(self) -> bytes:
+        """SHA-256 of what the device's tables hold, 32 bytes: programs that agree share a slot.
+
+        Scopes and envelopes are not in it: they act through the flags of each token.
         """
-        canonical = [
-            {
-                "action": "add",
-                "vector": operation.concept_digest,
-                "sites": operation.sites,
-                "lengths": [length.hex() for length in operation.lengths],
-                "phases": operation.phases,
-            }
-            for operation in self.operations
-        ]
-        text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).digest()
+        return _sha256([operation.canonical() for operation in self.operations])
 
     @property
     def dose(self) -> float:
         """Sum of |dose| over operations and sites, as a share of the mean residual norm."""
         return sum(abs(dose) for operation in self.operations for dose in operation.doses)
 
-    def order_operations(self, prompt_tokens: int) -> tuple[OrderOperation, ...]:
-        """The operations as the device runs them, for a prompt of this length."""
-        return tuple(
-            OrderOperation(
-                kind=ADD,
-                vector=operation.vector,
-                sites=operation.sites,
-                a=operation.lengths,
-                b=(0.0,) * len(operation.sites),
-                scope=operation.scope(prompt_tokens),
-            )
-            for operation in self.operations
-        )
+    def order_operations(self) -> tuple[OrderOperation, ...]:
+        """The operations as the device runs them."""
+        return tuple(operation.order() for operation in self.operations)
 
 
-def cache_salt(program: Program, tenant: str) -> str | None:
-    """Salt of the prefix cache: requests share blocks only under the same program and tenant.
+def _sha256(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
 
-    None, for plain requests without a tenant, shares with everything that is plain.
-    """
-    if not program and not tenant:
-        return None
-    digest = program.digest if program else b""
-    tenant_digest = hashlib.sha256(tenant.encode()).digest()
-    return hashlib.sha256(tenant_digest + digest).hexdigest()
+
+def cache_salt(tenant: str) -> str | None:
+    """Salt of the prefix cache: tenants never share blocks. None shares with all without one."""
+    return hashlib.sha256(tenant.encode()).hexdigest() if tenant else None

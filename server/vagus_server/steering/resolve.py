@@ -1,24 +1,19 @@
-"""Validates a request's program and resolves it against the pack."""
-
-import math
-from collections.abc import Sequence
+"""Validates a request's program and resolves it against the pack and the prompt."""
 
 import grpc
 
 from vagus.v1 import steering_pb2 as pb
-from vagus_server.errors import ApiError, invalid, nearest, not_implemented
+from vagus_server.errors import ApiError, invalid
 from vagus_server.packs.pack import Pack
-from vagus_server.steering.program import ALL, GENERATION, PROMPT, Operation, Program
+from vagus_server.steering.actions import action_amounts
+from vagus_server.steering.checks import check_concept, check_number, check_sites
+from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
+from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.scope import PromptMap
 
-_PHASES = {
-    pb.PHASE_PROMPT: PROMPT,
-    pb.PHASE_GENERATION: GENERATION,
-    pb.PHASE_ALL: ALL,
-}
-#: Strengths beyond this are refused before any arithmetic that could overflow float32.
-_LARGEST = 1e6
 #: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
 _SLACK = 1e-6
+_LONGEST = 1_000_000
 
 
 class Resolver:
@@ -39,7 +34,7 @@ class Resolver:
         self._max_operations = max_operations
         self._max_dose = max_dose
 
-    def resolve(self, message: pb.Program, field: str) -> Program:
+    def resolve(self, message: pb.Program, prompt: PromptMap, field: str) -> Program:
         """Returns the program, or raises ApiError with the path of the offending field."""
         count = len(message.operations)
         if count > self._max_operations:
@@ -54,7 +49,7 @@ class Resolver:
             )
         program = Program(
             tuple(
-                self._operation(operation, f"{field}.operations[{i}]")
+                self._operation(operation, prompt, f"{field}.operations[{i}]")
                 for i, operation in enumerate(message.operations)
             )
         )
@@ -70,105 +65,93 @@ class Resolver:
             )
         return program
 
-    def _operation(self, message: pb.Operation, field: str) -> Operation:
+    def _operation(self, message: pb.Operation, prompt: PromptMap, field: str) -> Operation:
         action = message.WhichOneof("action")
         if action is None:
             invalid(f"{field}.action", "must be set")
-        if action != "add":
-            not_implemented(f"{field}.{action}", action)
-        if message.HasField("gate"):
-            not_implemented(f"{field}.gate", "gate")
-        if message.HasField("envelope"):
-            not_implemented(f"{field}.envelope", "envelope")
-        concept = check_concept(message.concept, f"{field}.concept", self._pack)
-        sites = self._sites(message.sites, f"{field}.sites")
-        phases = _phases(message.scope, f"{field}.scope")
-        lengths = self._lengths(message.add, concept, sites, f"{field}.add")
-        norms = self._pack.residual_norms
+        pack = self._pack
+        concept = check_concept(message.concept, f"{field}.concept", pack)
+        sites: tuple[int, ...] = (pack.steering_site,)
+        if message.sites:
+            check_sites(message.sites, pack.sites, f"{field}.sites")
+            sites = tuple(sorted(message.sites))
+        amounts = action_amounts(message, pack, sites, f"{field}.{action}")
+        scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope")
         return Operation(
+            action=ACTIONS[action],
             concept=concept,
-            concept_digest=self._pack.concept_digest(concept),
+            concept_digest=pack.concept_digest(concept),
             vector=self._vector_of[concept],
             sites=sites,
-            lengths=lengths,
-            doses=tuple(a / norms[s] for a, s in zip(lengths, sites, strict=True)),
-            phases=phases,
+            a=amounts.a,
+            b=amounts.b,
+            doses=tuple(d / pack.residual_norms[s] for d, s in zip(amounts.forced, sites)),  # noqa: B905
+            scope=scope,
+            scope_text=scope_text,
+            gate=self._gate(message, sites, field) if message.HasField("gate") else None,
+            envelope=_envelope(message, prompt, field) if message.HasField("envelope") else None,
         )
 
-    def _sites(self, sites: Sequence[int], field: str) -> tuple[int, ...]:
-        if not sites:
-            return (self._pack.steering_site,)
-        check_sites(sites, self._pack.sites, field)
-        return tuple(sorted(sites))
-
-    def _lengths(
-        self, add: pb.Add, concept: str, sites: tuple[int, ...], field: str
-    ) -> tuple[float, ...]:
-        strength = add.strength
-        if not math.isfinite(strength):
-            invalid(f"{field}.strength", "must be finite", value=strength)
-        if abs(strength) > _LARGEST:
-            invalid(f"{field}.strength", "is out of range", value=strength, limit=_LARGEST)
-        if add.unit == pb.STRENGTH_UNIT_RESIDUAL:
-            return tuple(strength * self._pack.residual_norms[site] for site in sites)
-        if add.unit == pb.STRENGTH_UNIT_VECTOR:
-            return tuple(strength * self._pack.vector_norm(concept, site) for site in sites)
-        if add.unit == pb.STRENGTH_UNIT_ABSOLUTE:
-            return (strength,) * len(sites)
-        invalid(f"{field}.unit", "must be RESIDUAL, VECTOR or ABSOLUTE", value=add.unit)
-
-
-def _phases(scope: pb.Scope, field: str) -> int:
-    if getattr(scope, "except"):
-        not_implemented(f"{field}.except", "exceptions")
-    if not scope.include:
-        return ALL
-    phases = 0
-    for i, rule in enumerate(scope.include):
-        path = f"{field}.include[{i}]"
-        kind = rule.WhichOneof("rule")
-        if kind is None:
-            invalid(f"{path}.rule", "must be set")
-        if kind != "phase":
-            not_implemented(f"{path}.{kind}", kind)
-        if rule.phase not in _PHASES:
-            invalid(f"{path}.phase", "must be PROMPT, GENERATION or ALL", value=rule.phase)
-        phases |= _PHASES[rule.phase]
-    return phases
+    def _gate(self, message: pb.Operation, sites: tuple[int, ...], field: str) -> Gate:
+        gate, pack, path = message.gate, self._pack, f"{field}.gate"
+        concept = check_concept(gate.concept, f"{path}.concept", pack)
+        site = None
+        if gate.HasField("site"):
+            check_sites([gate.site], pack.sites, f"{path}.site", single=True)
+            site = gate.site
+            if site > sites[0]:
+                invalid(
+                    f"{path}.site",
+                    f"is above site {sites[0]}, where the operation acts: a gate reads the same "
+                    "site or an earlier one",
+                    value=site,
+                    limit=sites[0],
+                )
+        if not (gate.HasField("at_least") or gate.HasField("at_most")):
+            invalid(path, "has no bound: set at_least, at_most or both")
+        lower = gate.at_least if gate.HasField("at_least") else -float("inf")
+        upper = gate.at_most if gate.HasField("at_most") else float("inf")
+        for name, bound in (("at_least", lower), ("at_most", upper)):
+            if gate.HasField(name):
+                check_number(bound, f"{path}.{name}")
+        if lower > upper:
+            invalid(f"{path}.at_least", f"is above at_most ({upper:g})", value=lower, limit=upper)
+        if gate.z_score:
+            if site is None and len(sites) > 1:
+                invalid(
+                    f"{path}.z_score",
+                    "needs a site of the gate's own when the operation acts at several: each "
+                    "site has other reference traffic",
+                )
+            i, at = pack.index[concept], sites[0] if site is None else site
+            mean, deviation = pack.reference_mean[i, at], pack.reference_std[i, at]
+            lower, upper = float(mean + lower * deviation), float(mean + upper * deviation)
+        return Gate(
+            concept, pack.concept_digest(concept), self._vector_of[concept], site, lower, upper
+        )
 
 
-def check_sites(chosen: Sequence[int], sites: int, field: str) -> None:
-    """Raises ApiError unless all sites chosen are the model's, none of them twice."""
-    seen: set[int] = set()
-    for i, site in enumerate(chosen):
-        path = f"{field}[{i}]"
-        if site >= sites:
-            raise ApiError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "SITE_OUT_OF_RANGE",
-                f"{path}: site {site} does not exist; the model has sites 0 to {sites - 1}",
-                field=path,
-                site=site,
-                limit=sites - 1,
+def _envelope(message: pb.Operation, prompt: PromptMap, field: str) -> Envelope:
+    envelope, path = message.envelope, f"{field}.envelope"
+    ramp = half_life = 0.0
+    if envelope.HasField("ramp_tokens"):
+        if not 1 <= envelope.ramp_tokens <= _LONGEST:
+            invalid(
+                f"{path}.ramp_tokens",
+                f"must be 1 to {_LONGEST}",
+                value=envelope.ramp_tokens,
+                limit=_LONGEST,
             )
-        if site in seen:
-            invalid(path, "names a site twice", value=site)
-        seen.add(site)
-
-
-def check_concept(name: str, field: str, pack: Pack) -> str:
-    """Returns the name, or raises ApiError, with the nearest name that the pack has."""
-    if not name:
-        invalid(field, "must be set")
-    if name in pack.index:
-        return name
-    hint = nearest(name, pack.index)
-    message = f"{field}: the pack {pack.name} has no such concept"
-    raise ApiError(
-        grpc.StatusCode.NOT_FOUND,
-        "CONCEPT_NOT_FOUND",
-        f"{message}; did you mean {hint}?" if hint else message,
-        field=field,
-        concept=name,
-        nearest=hint,
-    )
+        ramp = float(envelope.ramp_tokens)
+    if envelope.HasField("half_life_tokens"):
+        half_life = envelope.half_life_tokens
+        if not 0.01 <= half_life <= _LONGEST:  # also refuses NaN
+            invalid(
+                f"{path}.half_life_tokens",
+                f"must be 0.01 to {_LONGEST}",
+                value=half_life,
+                limit=_LONGEST,
+            )
+    if not (ramp or half_life):
+        invalid(path, "changes nothing: set ramp_tokens, half_life_tokens or both")
+    return Envelope(prompt.tokens, ramp, half_life)

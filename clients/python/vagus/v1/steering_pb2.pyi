@@ -156,27 +156,33 @@ class Receipt(_message.Message):
     def __init__(self, program_digest: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[OperationReceipt, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., processed_tokens: _Optional[int] = ...) -> None: ...
 
 class OperationReceipt(_message.Message):
-    __slots__ = ("concept", "sites", "tokens_in_scope")
+    __slots__ = ("concept", "sites", "tokens_in_scope", "gated")
     CONCEPT_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_IN_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    GATED_FIELD_NUMBER: _ClassVar[int]
     concept: str
     sites: _containers.RepeatedCompositeFieldContainer[SiteReceipt]
     tokens_in_scope: int
-    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[SiteReceipt, _Mapping]]] = ..., tokens_in_scope: _Optional[int] = ...) -> None: ...
+    gated: bool
+    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[SiteReceipt, _Mapping]]] = ..., tokens_in_scope: _Optional[int] = ..., gated: _Optional[bool] = ...) -> None: ...
 
 class SiteReceipt(_message.Message):
-    __slots__ = ("site", "tokens", "first_position", "last_position", "length", "dose")
+    __slots__ = ("site", "tokens", "first_position", "last_position", "length", "dose", "mean_dose", "max_dose")
     SITE_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     FIRST_POSITION_FIELD_NUMBER: _ClassVar[int]
     LAST_POSITION_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     DOSE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_DOSE_FIELD_NUMBER: _ClassVar[int]
+    MAX_DOSE_FIELD_NUMBER: _ClassVar[int]
     site: int
     tokens: int
     first_position: int
     last_position: int
     length: float
     dose: float
-    def __init__(self, site: _Optional[int] = ..., tokens: _Optional[int] = ..., first_position: _Optional[int] = ..., last_position: _Optional[int] = ..., length: _Optional[float] = ..., dose: _Optional[float] = ...) -> None: ...
+    mean_dose: float
+    max_dose: float
+    def __init__(self, site: _Optional[int] = ..., tokens: _Optional[int] = ..., first_position: _Optional[int] = ..., last_position: _Optional[int] = ..., length: _Optional[float] = ..., dose: _Optional[float] = ..., mean_dose: _Optional[float] = ..., max_dose: _Optional[float] = ...) -> None: ...

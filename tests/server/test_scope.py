@@ -1,0 +1,137 @@
+"""Scopes: sets of positions, and how the request's rules become them."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.examples import examples
+from vagus.v1 import prompt_pb2, steering_pb2
+from vagus_server.errors import ApiError
+from vagus_server.plugin.wire import NO_END, Range
+from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.scope import PromptMap, joined, without
+
+USER, ASSISTANT, SYSTEM = prompt_pb2.ROLE_USER, prompt_pb2.ROLE_ASSISTANT, prompt_pb2.ROLE_SYSTEM
+#: "ab cde": tokens "ab", " c", "de"; a special token in front has no characters.
+SPANS = [(0, 0), (0, 2), (2, 4), (4, 6)]
+TEXT = PromptMap(4, True, lambda: SPANS)
+CHAT = PromptMap(4, False, lambda: SPANS, lambda: [(USER, 0, 2), (ASSISTANT, 3, 4), (USER, 4, 6)])
+IDS = PromptMap(4)
+
+
+def rule(**fields: Any) -> steering_pb2.ScopeRule:
+    for name in ("positions", "characters", "generated"):
+        if name in fields:
+            start, end = fields[name]
+            fields[name] = steering_pb2.Range(start=start, end=end)
+    return steering_pb2.ScopeRule(**fields)
+
+
+def resolve(
+    *include: steering_pb2.ScopeRule,
+    prompt: PromptMap = TEXT,
+    excepted: tuple[steering_pb2.ScopeRule, ...] = (),
+) -> tuple[Range, ...]:
+    message = steering_pb2.Scope(include=include, **{"except": excepted})
+    return resolve_scope(message, prompt, "scope")[0]
+
+
+RULES: list[tuple[dict[str, Any], tuple[Range, ...]]] = [
+    ({"phase": steering_pb2.PHASE_PROMPT}, ((0, 4),)),
+    ({"phase": steering_pb2.PHASE_GENERATION}, ((4, NO_END),)),
+    ({"phase": steering_pb2.PHASE_ALL}, ((0, NO_END),)),
+    ({"positions": (1, 3)}, ((1, 3),)),
+    ({"positions": (None, 3)}, ((0, 3),)),
+    ({"positions": (1, None)}, ((1, NO_END),)),
+    ({"positions": (-2, None)}, ((2, NO_END),)),
+    ({"positions": (-3, -1)}, ((1, 3),)),
+    ({"positions": (-9, 2)}, ((0, 2),)),
+    ({"positions": (1, -1)}, ((1, 3),)),
+    ({"positions": (3, -2)}, ()),
+    ({"positions": (2, 90)}, ((2, 90),)),
+    ({"characters": (0, 1)}, ((1, 2),)),
+    ({"characters": (1, 3)}, ((1, 3),)),
+    ({"characters": (3, None)}, ((2, 4),)),
+    ({"characters": (None, 6)}, ((1, 4),)),
+    ({"generated": (0, 2)}, ((4, 6),)),
+    ({"generated": (3, None)}, ((7, NO_END),)),
+    ({"last_prompt_token": True}, ((3, 4),)),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), RULES, ids=str)
+def test_one_rule(fields: dict[str, Any], expected: tuple[Range, ...]) -> None:
+    assert resolve(rule(**fields)) == expected
+
+
+def test_turns_by_role() -> None:
+    assert resolve(rule(role=USER), prompt=CHAT) == ((1, 2), (3, 4))
+    assert resolve(rule(role=ASSISTANT), prompt=CHAT) == ((2, 3), (4, NO_END)), "and the reply"
+    assert resolve(rule(role=SYSTEM), prompt=CHAT) == ()
+
+
+def test_unions_and_exceptions() -> None:
+    first, last = rule(positions=(0, 1)), rule(last_prompt_token=True)
+    assert resolve(first, last) == ((0, 1), (3, 4))
+    assert resolve(first, rule(phase=steering_pb2.PHASE_PROMPT)) == ((0, 4),)
+    assert resolve(excepted=(first, last)) == ((1, 3), (4, NO_END))
+    assert resolve(first, excepted=(first,)) == ()
+
+
+def test_equal_rules_have_equal_texts_in_any_order() -> None:
+    a, b = rule(positions=(0, 1)), rule(last_prompt_token=True)
+
+    def text(*rules: steering_pb2.ScopeRule, prompt: PromptMap = TEXT) -> str:
+        return resolve_scope(steering_pb2.Scope(include=rules), prompt, "scope")[1]
+
+    assert text(a, b) == text(b, a) == text(a, b, prompt=PromptMap(9))
+    assert text(a) != text(b) != text(a, b)
+
+
+BAD: dict[str, tuple[dict[str, Any], PromptMap, str]] = {
+    "no rule": ({}, TEXT, "scope.include[0].rule"),
+    "no phase": ({"phase": 0}, TEXT, "scope.include[0].phase"),
+    "empty range": ({"positions": (3, 3)}, TEXT, "scope.include[0].positions"),
+    "backwards from the end": ({"positions": (-1, -2)}, TEXT, "scope.include[0].positions"),
+    "characters of ids": ({"characters": (0, 1)}, IDS, "scope.include[0].characters"),
+    "characters of a chat": ({"characters": (0, 1)}, CHAT, "scope.include[0].characters"),
+    "negative characters": ({"characters": (-1, 1)}, TEXT, "scope.include[0].characters.start"),
+    "characters past the end": ({"characters": (0, 7)}, TEXT, "scope.include[0].characters"),
+    "role in a text": ({"role": USER}, TEXT, "scope.include[0].role"),
+    "no role": ({"role": 0}, CHAT, "scope.include[0].role"),
+    "unknown role": ({"role": 9}, CHAT, "scope.include[0].role"),
+    "negative generated": ({"generated": (0, -1)}, TEXT, "scope.include[0].generated.end"),
+    "nothing generated": ({"generated": (2, 1)}, TEXT, "scope.include[0].generated"),
+    "last token false": ({"last_prompt_token": False}, TEXT, "scope.include[0].last_prompt_token"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_rules_that_make_no_sense_are_refused(what: str) -> None:
+    fields, prompt, field = BAD[what]
+    with pytest.raises(ApiError) as caught:
+        resolve(rule(**fields), prompt=prompt)
+    assert caught.value.reason == "FIELD_INVALID"
+    assert caught.value.metadata["field"] == field
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5)
+
+
+def members(ranges: list[Range]) -> set[int]:
+    return {p for start, end in ranges for p in range(start, end)}
+
+
+@examples
+@given(RANGES, RANGES)
+def test_sets_of_positions(ranges: list[Range], holes: list[Range]) -> None:
+    for result, expected in (
+        (joined(ranges), members(ranges)),
+        (without(ranges, holes), members(ranges) - members(holes)),
+    ):
+        assert members(result) == expected
+        assert all(a[1] < b[0] for a, b in pairwise(result))
+        assert all(start < end for start, end in result)
