@@ -1,7 +1,8 @@
 """Proves on the device, before the server is healthy, that steering steers and reading reads.
 
-Three short requests: plain; one concept at the readout site; the same at every site.
-A stale compiled artifact, a lost hook, a swapped table or a dead readout fails here.
+Three short requests: plain; one concept at the readout site; the same at every site. A stale
+compiled artifact, a lost hook, a swapped table or a dead readout fails here. Two more, of a
+cache block each, show that keys and values written under one program are not another's.
 """
 
 import uuid
@@ -34,10 +35,12 @@ class _Seen:
 
     rows: at the readout site, of the last prompt token and what follows, [n, 2, concepts].
     logprobs: of the best candidates for the first token, by token id.
+    cached_tokens: of the prompt, that came from the prefix cache.
     """
 
     rows: np.ndarray
     logprobs: dict[int, float]
+    cached_tokens: int
 
 
 async def run_canary(engine: Engine) -> None:
@@ -73,6 +76,14 @@ async def run_canary(engine: Engine) -> None:
     if moved < length * _TOLERANCE:
         raise CanaryFailed("steering at every site left the stream as it was")
 
+    config = engine.llm.vllm_config
+    longer = [10 + i % 16 for i in range(config.cache_config.block_size + 1)]
+    if len(longer) + _TOKENS > config.model_config.max_model_len:
+        return  # no request can fill a block, so none is ever shared
+    await _run(engine, longer, Program(), read_prompt=False)
+    if (await _run(engine, longer, at_site, read_prompt=False)).cached_tokens:
+        raise CanaryFailed("a steered request was given keys and values of an unsteered one")
+
 
 def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
     pack = engine.pack
@@ -94,7 +105,10 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
     )
 
 
-async def _run(engine: Engine, prompt: list[int], program: Program) -> _Seen:
+async def _run(
+    engine: Engine, prompt: list[int], program: Program, *, read_prompt: bool = True
+) -> _Seen:
+    first = 0 if read_prompt else len(prompt) - 1
     request = EngineRequest(
         # A tenant of its own, so that the canary never reads or fills a user's cache.
         request_id=f"canary-{uuid.uuid4().hex}",
@@ -102,7 +116,7 @@ async def _run(engine: Engine, prompt: list[int], program: Program) -> _Seen:
         # Log-probabilities also make vLLM compile their path now and not in a user's request.
         sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True, "logprobs": 5},
         program=program,
-        read=((0, len(prompt) + _TOKENS),),
+        read=((first, len(prompt) + _TOKENS),),
         tenant="vagus-canary",
     )
     running = engine.submit(request)
@@ -117,8 +131,9 @@ async def _run(engine: Engine, prompt: list[int], program: Program) -> _Seen:
     missing = [row for row in rows if row is None]
     if missing:
         raise CanaryFailed(f"{len(missing)} of {len(rows)} readouts did not arrive")
-    first = next(output.logprobs[0] for output in outputs if output.logprobs)
+    best = next(output.logprobs[0] for output in outputs if output.logprobs)
     return _Seen(
         rows=np.stack([row[0].T for row in rows if row is not None]),
-        logprobs={token: info.logprob for token, info in first.items()},
+        logprobs={token: info.logprob for token, info in best.items()},
+        cached_tokens=outputs[0].cached_tokens,
     )

@@ -37,6 +37,10 @@ def register() -> None:
 
         # The pass knows CUDA's custom operators alone.
         fix_functionalization.FixFunctionalizationPass.__call__ = lambda self, graph: None
+    if os.environ.get("VAGUS_TEST_SHARED_BLOCKS"):
+        from vagus_server.plugin import blocks
+
+        blocks.install = lambda: None
     if os.environ.get("VAGUS_TEST_BLIND_CACHE"):
         _leave_our_settings_out_of_the_cache_key()
 

@@ -1,6 +1,6 @@
-"""vLLM's compiled artifacts on disk: a model compiled without the plugin is never served.
+"""What must never be served: a model compiled without the plugin, blocks that programs share.
 
-The CPU's own compile mode reloads nothing, so these run vLLM's CUDA path (piecewise
+The CPU's own compile mode reloads no artifacts, so these run vLLM's CUDA path (piecewise
 compilation, ahead-of-time artifacts) on the CPU, all with one cache folder.
 """
 
@@ -72,3 +72,13 @@ def test_a_stale_artifact_is_refused_by_the_canary(stock_cache: dict[str, str]) 
         ServerProcess(*OPTIONS, *ENGINE, v2=True, env=blind),
     ):
         pytest.fail("the server became healthy on an artifact without the operation")
+
+
+def test_blocks_that_programs_share_are_refused_by_the_canary() -> None:
+    """What would happen if vLLM's block hashes did not cover programs."""
+    sharing = {"VAGUS_TEST_SHARED_BLOCKS": "1"}
+    with (
+        pytest.raises(RuntimeError, match=r"vagus-server: .*keys and values of an unsteered one"),
+        ServerProcess(*OPTIONS, *ENGINE, "--eager", v2=True, env=sharing),
+    ):
+        pytest.fail("the server became healthy though programs share cache blocks")
