@@ -28,6 +28,9 @@ _library.define(
 )
 
 
+_library.define("tap_(Tensor stream, Tensor? addend, Tensor ranges, Tensor(a!) sums) -> ()")
+
+
 def _steer_read_cuda(*args: Any) -> None:
     # Imported on first use: machines without a GPU never load the Triton compiler.
     from vagus_kernels import steer_read
@@ -41,6 +44,12 @@ def _steer_add_rms_norm_cuda(*args: Any) -> tuple[Tensor, Tensor]:
     return steer_add_rms_norm.steer_add_rms_norm(*args)
 
 
+def _tap_cuda(*args: Any) -> None:
+    from vagus_kernels import tap
+
+    tap.tap_(*args)
+
+
 def _like_both(hidden: Tensor, residual: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(hidden), torch.empty_like(residual)
 
@@ -51,6 +60,10 @@ torch.library.register_fake("vagus::steer_read_", lambda *_: None, lib=_library)
 _library.impl("steer_add_rms_norm", reference.steer_add_rms_norm, "CPU")
 _library.impl("steer_add_rms_norm", _steer_add_rms_norm_cuda, "CUDA")
 torch.library.register_fake("vagus::steer_add_rms_norm", _like_both, lib=_library)
+_library.impl("tap_", reference.tap_, "CPU")
+_library.impl("tap_", _tap_cuda, "CUDA")
+torch.library.register_fake("vagus::tap_", lambda *_: None, lib=_library)
 
 steer_read_ = torch.ops.vagus.steer_read_.default
 steer_add_rms_norm = torch.ops.vagus.steer_add_rms_norm.default
+tap_ = torch.ops.vagus.tap_.default

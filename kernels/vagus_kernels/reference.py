@@ -181,3 +181,21 @@ def _move(
         step = step * scale.to(step.dtype)
     x[on] += (step * inverse).unsqueeze(1) * v
     return step
+
+
+def tap_(stream: Tensor, addend: Tensor | None, ranges: Tensor, sums: Tensor) -> None:
+    """Adds up ranges of rows of the residual stream.
+
+    Args:
+        stream: [N, H], any float dtype.
+        addend: [N, H] or None; the residual stream is stream + addend.
+        ranges: int32 [G, 2], half-open, of rows; empty ones do nothing.
+        sums: float32 [G, H + 1]; x is added to the first H columns, |x| to the last.
+    """
+    for group, (start, end) in enumerate(ranges.tolist()):
+        if start < end:
+            x = stream[start:end].float()
+            if addend is not None:
+                x = x + addend[start:end].float()
+            sums[group, :-1] += x.sum(0)
+            sums[group, -1] += x.norm(dim=1).sum()

@@ -180,8 +180,21 @@ LARGE = [
     for hidden in (576, 1024, 2048, 3584, 4096, 5120, 8192)
     for rows, dtype in ((1, torch.bfloat16), (33, torch.float16), (130, torch.bfloat16))
 ]
-#: Only where a GPU runs them in no time.
+#: Many rows: more than a launch of both kinds of program takes, and one past a power of two.
+MANY_ROWS = [
+    Case(hidden=40, rows=rows, dtype=dtype, concepts=12, addend=True, seed=rows)
+    for rows, dtype in ((257, torch.bfloat16), (1023, torch.float16), (4097, torch.float32))
+]
+#: In torch and on a GPU, which run them in no time.
 LARGEST = [
-    Case(hidden=hidden, rows=rows, dtype=torch.bfloat16, operations=8, concepts=k, addend=True)
+    Case(
+        hidden=hidden,
+        rows=rows,
+        dtype=torch.bfloat16,
+        operations=8,
+        concepts=k,
+        addend=True,
+        seed=5,
+    )
     for hidden, rows, k in ((4096, 4097, 171), (2048, 1023, 256), (8192, 257, 12), (3584, 4096, 0))
 ]

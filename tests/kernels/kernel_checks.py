@@ -198,3 +198,27 @@ def check_gate_of_an_earlier_site(op: InPlace, device: str = "cpu") -> None:
     everywhere = tables(ADD, GATE_NONE, [1.0, nan, 0.25, nan, nan, nan, nan, nan], gates)
     op(stream, None, *everywhere)
     assert stream.tolist() == [[1.0, 1.0], [3.0, 8.0]]
+
+
+def check_far_rows(fused: Fused, in_place: InPlace, device: str) -> None:
+    """Rows whose offset does not fit 32 bits are the ones that are meant."""
+    near, near_residual, tables = Case(rows=3, hidden=64, addend=True).build(device)
+    assert near_residual is not None
+    stride = 2**30 + 64
+    storage = torch.empty(2 * stride + 64, dtype=torch.float32, device=device)
+
+    def far(values: Tensor) -> Tensor:
+        spread = torch.as_strided(storage, (3, 64), (stride, 1))
+        spread.copy_(values)
+        return spread
+
+    weight = torch.ones(64, device=device)
+    arguments = (weight, EPS, False, *tables)
+    want = fused(near, near_residual, *arguments)
+    for got, expected in zip(fused(far(near), near_residual, *arguments), want, strict=True):
+        assert torch.equal(bits(got), bits(expected))
+    steered = near.clone()
+    in_place(steered, near_residual, *tables)
+    spread = far(near)
+    in_place(spread, near_residual, *tables)
+    assert torch.equal(bits(spread), bits(steered))

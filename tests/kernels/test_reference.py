@@ -1,7 +1,7 @@
 """The torch implementations against the oracle."""
 
 import pytest
-from kernel_cases import CASES, Case
+from kernel_cases import CASES, LARGEST, MANY_ROWS, Case
 from kernel_checks import (
     check_fused,
     check_gate_of_an_earlier_site,
@@ -28,6 +28,12 @@ def test_steer_add_rms_norm(case: Case, plus_one: bool) -> None:
 @pytest.mark.parametrize("case", FUSED, ids=str)
 def test_idle_rows_are_plain(case: Case) -> None:
     check_idle_rows_are_plain(steer_add_rms_norm, case)
+
+
+@pytest.mark.parametrize("case", [*MANY_ROWS, *LARGEST], ids=str)
+def test_large_shapes(case: Case) -> None:
+    check_fused(steer_add_rms_norm, case, False)
+    check_in_place(steer_read_, case)
 
 
 def test_gate_of_an_earlier_site() -> None:

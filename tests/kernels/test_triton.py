@@ -12,8 +12,9 @@ from unittest import mock
 
 import pytest
 import torch
-from kernel_cases import CASES, LARGE, LARGEST, Case
+from kernel_cases import CASES, LARGE, LARGEST, MANY_ROWS, Case
 from kernel_checks import (
+    check_far_rows,
     check_fused,
     check_gate_of_an_earlier_site,
     check_idle_rows_are_plain,
@@ -84,6 +85,17 @@ def test_idle_rows_are_plain(launch: Launch, case: Case) -> None:
 
 def test_gate_of_an_earlier_site(launch: Launch) -> None:
     check_gate_of_an_earlier_site(launch.in_place, launch.device)
+
+
+@pytest.mark.parametrize("case", MANY_ROWS, ids=str)
+def test_many_rows(launch: Launch, case: Case) -> None:
+    check_fused(launch.fused, case, False, launch.device, launch.ulps(case))
+    check_in_place(launch.in_place, case, launch.device, launch.ulps(case))
+
+
+def test_rows_past_2_to_the_31(launch: Launch) -> None:
+    """Where the kernels run: a stream of 4 GB, of which three rows are ever touched."""
+    launch.run(check_far_rows, steer_add_rms_norm, steer_read_, launch.device)
 
 
 @pytest.mark.parametrize("case", LARGE, ids=str)

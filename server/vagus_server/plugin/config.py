@@ -36,6 +36,8 @@ class PluginConfig(msgspec.Struct, frozen=True):
     vectors: int = 1024
     #: How the operation is placed: "norm" in the norm that follows a layer, or "hook".
     installation: str = "hook"
+    #: Texts whose sums can be gathered at once, for extracting concepts; 0 gathers none.
+    tap_groups: int = 0
     version: str = vagus_server.__version__
 
     def additional_config(self) -> dict[str, Any]:

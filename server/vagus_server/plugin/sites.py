@@ -64,6 +64,26 @@ def install(inner: nn.Module, tables: list[SiteTables], wanted: str) -> list[str
     return how
 
 
+def install_tap(inner: nn.Module, ranges: torch.Tensor, sums: torch.Tensor) -> None:
+    """Adds up the stream after every layer; must run before `install`, to see it unsteered.
+
+    Args:
+        inner: the decoder, with `layers`.
+        ranges: int32 [groups, 2], rows of the pass.
+        sums: float32 [sites, groups, hidden + 1].
+    """
+    layers: Any = inner.layers
+    for layer, site_sums in zip(layers, sums, strict=True):
+        layer.register_buffer(_PREFIX + "tap_ranges", ranges, persistent=False)
+        layer.register_buffer(_PREFIX + "tap_sums", site_sums, persistent=False)
+        layer.register_forward_hook(_tap_layer)
+
+
+def _tap_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+    hidden, residual = _pair(layer, output)
+    op.tap_(residual, hidden, layer._vagus_tap_ranges, layer._vagus_tap_sums)
+
+
 def _hold(module: nn.Module, tables: SiteTables) -> None:
     for name, tensor in tables._asdict().items():
         module.register_buffer(_PREFIX + name, tensor, persistent=False)
@@ -72,17 +92,19 @@ def _hold(module: nn.Module, tables: SiteTables) -> None:
 def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
     # Steering goes to `residual`; reading `hidden` here is safe because the next norm is the
     # first to consume both.
-    if not (isinstance(output, tuple) and len(output) == 2 and _is_pair(output)):
-        raise Unsupported(
-            f"{type(layer).__name__} does not return (hidden, residual): its residual stream "
-            "is not where Vagus would steer it"
-        )
-    hidden, residual = output
+    hidden, residual = _pair(layer, output)
     op.steer_read_(residual, hidden, *(getattr(layer, name) for name in _NAMES))
 
 
-def _is_pair(output: tuple[Any, ...]) -> bool:
-    return all(isinstance(part, torch.Tensor) for part in output)
+def _pair(layer: nn.Module, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(output, tuple) and len(output) == 2:
+        hidden, residual = output
+        if isinstance(hidden, torch.Tensor) and isinstance(residual, torch.Tensor):
+            return hidden, residual
+    raise Unsupported(
+        f"{type(layer).__name__} does not return (hidden, residual): its residual stream "
+        "is not where Vagus would steer it"
+    )
 
 
 class SteeredNorm(nn.Module):

@@ -12,6 +12,7 @@ A step in the worker, in order:
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 from vllm.platforms import current_platform
 
 from vagus_server.plugin import pin
@@ -39,6 +40,7 @@ class SteeringWorker(Worker):
         runner: Any = self.model_runner
         inner = decoder(runner.get_model(), config.sites)
         self.tables = Tables(config, _max_rows(self.vllm_config), self.device)
+        self._before_install(inner, config)
         tables = [self.tables.of_site(site) for site in range(config.sites)]
         self.installed = install(inner, tables, config.installation)
         self.batch = Batch(config, self.tables.inverse_norms, self.tables.rows)
@@ -46,6 +48,9 @@ class SteeringWorker(Worker):
             self._wrap_v2(runner)
         else:
             self._wrap_v1(runner)
+
+    def _before_install(self, inner: nn.Module, config: PluginConfig) -> None:
+        """For workers that put something below the site operation."""
 
     def _wrap_v1(self, runner: Any) -> None:
         prepare = runner._prepare_inputs
