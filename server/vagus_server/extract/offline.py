@@ -84,6 +84,8 @@ class OfflineEngine:
         groups: int = 512,
     ) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        # On a CPU vLLM leaves a core to its frontend, which is idle here.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm.v1.engine.llm_engine import LLMEngine
 
         plugin = PluginConfig(
