@@ -21,7 +21,6 @@ NOT_NAMES = {
     *("Aunt", "Mother", "Father", "Dad", "Mum", "Mama", "Papa", "Grandfather", "Grandmother"),
     *("God", "Street", "Old", "Big"),
 }
-)
 
 
 @pytest.fixture(scope="module")
