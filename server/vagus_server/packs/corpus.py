@@ -109,7 +109,8 @@ def load_corpus(folder: Path = CORPUS) -> Corpus:
     neutral, scenarios = _rows(single[1], Neutral), _rows(single[3], Scenario)
     for scenario in scenarios:
         _check_text(f"{single[3].name} ({scenario.concept})", scenario, banned)
-    _check_distinct([row.text for rows in (*told.values(), neutral, scenarios) for row in rows])
+    stories = [story for rows in told.values() for story in rows]
+    _check_distinct([row.text for row in [*stories, *neutral, *scenarios]])
     return Corpus(
         concepts=concepts,
         stories=told["stories"],
