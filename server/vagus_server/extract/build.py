@@ -27,6 +27,7 @@ from vagus_server.extract.vectors import (
     neutral_components,
     remove_components,
     unit,
+    with_difference,
 )
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import SCHEMA_VERSION, ConceptInfo, Manifest, ModelInfo, Pack
@@ -165,15 +166,18 @@ class _Build:
         source, count = self.source, len(self.source.descriptions)
         parts = []
         if count:
-            parts.append(concept_vectors(stories.array, source.concept, count))
+            removed = components
+            if source.first_person is not None:
+                removed = with_difference(components, stories.array, source.first_person)
+            vectors = concept_vectors(stories.array, source.concept, count)
+            parts.append(remove_components(vectors, removed))
             labelled = Stories(stories.array, source.concept, source.topic)
-            quality = assess(labelled, list(source.descriptions), components, self.recipe.seed)
+            quality = assess(labelled, list(source.descriptions), removed, self.recipe.seed)
         else:
             quality = contrast.assess(contrasts, components)
-        parts += [one.vector()[None] for one in contrasts]
+        parts += [remove_components(one.vector()[None], components) for one in contrasts]
         # Rounded first: statistics and steering then belong to the vectors that are shipped.
-        vectors = remove_components(np.concatenate(parts), components).astype(np.float16)
-        return vectors, quality
+        return np.concatenate(parts).astype(np.float16), quality
 
     def sweep(
         self,
