@@ -68,6 +68,12 @@ def test_half_of_the_stories_are_in_the_first_person(corpus: Corpus) -> None:
         assert abs(first / len(told) - 0.5) < 0.01
 
 
+def test_no_concept_belongs_to_one_person(corpus: Corpus) -> None:
+    told = Counter((story.concept, story.person) for story in corpus.stories)
+    for concept in corpus.concepts:
+        assert 7 <= told[concept, "first"] <= 9, concept
+
+
 def test_stories_said_to_be_in_the_first_person_say_i(corpus: Corpus) -> None:
     me = re.compile(r"\b(I|I'm|I've|I'd|I'll|me|my|we|us|our)\b")
     told = [s for s in corpus.stories + corpus.other if s.person == "first"]
@@ -77,7 +83,7 @@ def test_stories_said_to_be_in_the_first_person_say_i(corpus: Corpus) -> None:
 def test_openings_vary(corpus: Corpus) -> None:
     told = corpus.stories + corpus.other
     openings = Counter(" ".join(words(s.text)[:2]) for s in told)
-    assert openings.most_common(1)[0][1] <= 0.015 * len(told)
+    assert openings.most_common(1)[0][1] <= 0.02 * len(told)
     assert len(openings) >= 0.65 * len(told)
 
 
