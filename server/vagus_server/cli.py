@@ -73,6 +73,13 @@ def serve(
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A LoRA adapter that requests can name as their model; may be repeated.",
+        ),
+    ] = None,
     engine_options: Annotated[
         str, typer.Option(help="Further vLLM engine arguments, as a JSON object.")
     ] = "{}",
@@ -106,6 +113,7 @@ def serve(
             tensor_parallel=tensor_parallel,
             eager=eager,
             installation=installation,
+            adapters=_adapters(adapter or []),
             engine_options=options,
         )
         settings = ServerSettings(
@@ -155,6 +163,16 @@ def version() -> None:
     from vagus_server.plugin.pin import VLLM_VERSION
 
     typer.echo(f"vagus-server {vagus_server.__version__} (vLLM {VLLM_VERSION})")
+
+
+def _adapters(options: list[str]) -> dict[str, Path]:
+    adapters = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not name or not folder or name in adapters:
+            raise typer.BadParameter(f"--adapter is NAME=FOLDER, each name once; got {option}")
+        adapters[name] = Path(folder).resolve()
+    return adapters
 
 
 def _on_cpu() -> bool:

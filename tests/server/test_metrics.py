@@ -199,6 +199,7 @@ def test_readouts_are_observed_as_z_scores_after_steering(metrics: Watched) -> N
     row = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
     nothing = Span(2, 3, np.zeros((0, 4), dtype=np.int32), np.zeros(0, dtype=np.float32))
     request.sink.feed(nothing, [2, 3, 4], np.stack([row, 2 * row, 0 * row]))
+    request.sink.settle(5)
     metrics.finished(request, sinks)
     site = PACK.readout_site
     for i, concept in enumerate(PACK.names):
