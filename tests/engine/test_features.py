@@ -25,8 +25,9 @@ NGRAM = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def serve() -> Iterator[Serve]:
+    # A process for each test: what vLLM imports for n-grams, no second engine starts beside.
     with other_process() as function:
         yield function
 

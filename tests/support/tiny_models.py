@@ -21,6 +21,7 @@ _COMMON = {
     "tie_word_embeddings": False,
 }
 _HEADS = {"head_dim": 32}
+_GEMMA = {**_HEADS, "sliding_window": 16, "query_pre_attn_scalar": 32}
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
 
 #: Family: name of its configuration class, and what differs from `_COMMON`.
@@ -31,8 +32,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "Qwen2": ("Qwen2Config", {}),
     "Qwen3": ("Qwen3Config", _HEADS),
     "Qwen3-MoE": ("Qwen3MoeConfig", {**_HEADS, **_EXPERTS, "num_experts": 4}),
-    "Gemma2": ("Gemma2Config", {**_HEADS, "sliding_window": 16, "query_pre_attn_scalar": 32}),
-    "Gemma3": ("Gemma3TextConfig", {**_HEADS, "sliding_window": 16, "query_pre_attn_scalar": 32}),
+    "Gemma2": ("Gemma2Config", {**_GEMMA, "tie_word_embeddings": True}),
+    "Gemma3": ("Gemma3TextConfig", _GEMMA),
     "Phi-3": ("Phi3Config", {}),
     "OLMo2": ("Olmo2Config", {}),
     "Granite": (
@@ -44,7 +45,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "logits_scaling": 2.0,
         },
     ),
-    "GPT-NeoX": ("GPTNeoXConfig", {"rotary_pct": 0.5}),
+    "GPT-NeoX": ("GPTNeoXConfig", {"rotary_pct": 0.5, "num_key_value_heads": 2}),
     "GPT-2": ("GPT2Config", {"n_inner": 96}),
     "Falcon": (
         "FalconConfig",
