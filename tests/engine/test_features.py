@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from support.adapters import write_adapter
 from support.offline import Batch, Serve, other_process
 from support.small_pack import small_pack
-from support.tiny_adapter import write_tiny_adapter
 from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
-from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
+from support.tiny_models import HIDDEN, INTERMEDIATE, LAYERS, write_tiny_model
 
 pytestmark = pytest.mark.engine
 
@@ -23,6 +23,10 @@ NGRAM = {
     "prompt_lookup_min": 1,
     "prompt_lookup_max": 3,
 }
+
+
+def adapter(folder: Path, seed: int) -> dict[str, torch.Tensor]:
+    return write_adapter(folder, seed, LAYERS, HIDDEN, INTERMEDIATE)
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_adapters_are_steered_and_read(installation: str, serve: Serve, tmp_path
     references = {name: tiny_reference(tmp_path, PACK) for name in names}
     for seed, name in enumerate(names[1:]):
         with torch.no_grad():
-            for path, change in write_tiny_adapter(tmp_path / name, seed).items():
+            for path, change in adapter(tmp_path / name, seed).items():
                 references[name].model.get_parameter(path).add_(change)
     asked = [(PROMPT, program) for program in PROGRAMS.values()]
     order = (*names, "first", "")

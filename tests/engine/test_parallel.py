@@ -30,8 +30,13 @@ CASES: dict[str, tuple[dict[str, int], int]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_tokens_readouts_and_receipts(case: str, tmp_path: Path) -> None:
+def test_tokens_readouts_and_receipts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options, readout_site = CASES[case]
+    if "pipeline_parallel_size" in options:
+        # On a CPU vLLM's warm-up alone makes what a later stage receives into.
+        monkeypatch.setenv("VLLM_CPU_CI_ENV", "0")
     write_tiny_model("Llama", tmp_path)
     asyncio.run(_check(tmp_path, options, readout_site))
 
