@@ -125,6 +125,8 @@ def serve(
             limits=Limits(max_dose=max_dose, max_requests=max_requests),
         )
         model_name = name or (folder.name if model else bundled.NAME)
+        if model_name in engine_settings.adapters:
+            raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
         code = asyncio.run(_serve(App(model_name, engine_settings, settings, loaded), model_name))
     except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)

@@ -80,7 +80,8 @@ async def _check_rank(engine: Engine, rank: int | None) -> None:
         engine, rank, prompt, _program(engine, concept, tuple(range(pack.sites)))
     )
     moved = np.abs(everywhere.rows[0, BEFORE] - plain.rows[0, BEFORE]).max()
-    if moved < length * _TOLERANCE:
+    # The first site reads what no site before it can have moved.
+    if site > 0 and moved < length * _TOLERANCE:
         raise CanaryFailed("steering at every site left the stream as it was")
 
     config = engine.llm.vllm_config

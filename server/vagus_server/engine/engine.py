@@ -184,7 +184,9 @@ class Engine:
         described = await self._rpc("vagus_describe")
         if any(d["fingerprint"] != self.plugin.fingerprint() for d in described):
             raise Unsupported("a worker runs with other settings than the server")
-        by_site = {s: how for d in described for s, how in zip(d["sites_here"], d["installed"])}  # noqa: B905
+        by_site: dict[int, str] = {}
+        for worker in described:
+            by_site |= dict(zip(worker["sites_here"], worker["installed"], strict=True))
         if sorted(by_site) != list(range(self.plugin.sites)):
             raise Unsupported(f"the operation is installed at sites {sorted(by_site)} alone")
         installed = [by_site[site] for site in range(self.plugin.sites)]

@@ -94,9 +94,11 @@ class SteeringWorker(Worker):
         here = [site in self.sites_here for site in self.tables.config.readout_sites]
         self._read_here = torch.tensor(here, device=self.device)
 
-        def execute_model(scheduler_output: Any, intermediate: Any = None, **kwargs: Any) -> Any:
-            self._earlier = stages.receive(intermediate)
-            output = execute(scheduler_output, intermediate, **kwargs)
+        def execute_model(
+            scheduler_output: Any, intermediate_tensors: Any = None, **kwargs: Any
+        ) -> Any:
+            self._earlier = stages.receive(intermediate_tensors)
+            output = execute(scheduler_output, intermediate_tensors, **kwargs)
             if isinstance(output, IntermediateTensors) and self.batch.layout is not None:
                 return IntermediateTensors(stages.send(output.tensors, self._collect()))
             return output
