@@ -23,6 +23,7 @@ class Structures:
     def argument(self, message: pb.Structure, field: str) -> Any:
         """Returns vLLM's StructuredOutputsParams, or raises ApiError."""
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError
         from vllm.sampling_params import StructuredOutputsParams
 
         form = message.WhichOneof("form")
@@ -45,7 +46,7 @@ class Structures:
             SamplingParams(structured_outputs=structure)._validate_structured_outputs(
                 self._config.model_config, self._config.structured_outputs_config, self._tokenizer
             )
-        except (ValueError, RecursionError):
+        except VLLMValidationError:
             invalid(f"{field}.{form}", "is not valid, or uses what cannot be enforced")
         return structure
 
