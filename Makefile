@@ -29,8 +29,9 @@ check: setup ## Lint, types, proto lint, freshness of generated code
 proto: setup ## Generate the protobuf code
 	@scripts/proto.sh
 
-pack: setup ## Extract the bundled pack anew from the corpus
-	@$(PY) -m vagus_server.packs.build --model "$$(.venv/bin/vagus-server prepare)" --out build/pack
+pack: setup ## Extract the bundled pack anew from the corpus, bit for bit, into build/
+	@SOURCE_DATE_EPOCH=1795478400 .venv/bin/vagus-server extract --out build/pack \
+	  --name smollm2-135m-instruct --version 2.0.0 --model-name smollm2-135m-instruct
 
 bench: setup ## Compare throughput with stock vLLM, in pairs
 	@$(PY) bench/serve/run.py $(ARGS)

@@ -11,14 +11,7 @@ from torch import Tensor
 
 from vagus_kernels.layout import READOUT_SPLIT_ROWS, READOUT_SPLITS, SiteTables
 from vagus_kernels.program import READ
-
-BLOCK_K = 64
-#: Columns per step of the product.
-STEP_H = 64
-#: Up to so many rows, tiles are small enough to share a launch with programs for single rows.
-FEW_ROWS = 256
-#: Programs that keep a large device busy.
-_ENOUGH = 128
+from vagus_kernels.tuning import DEFAULT, Tuning, tuning
 
 
 @triton.jit
@@ -123,7 +116,9 @@ def _project_kernel(
         )
 
 
-def tiling(rows: int, hidden: int, concepts: int) -> tuple[int, int, int, int]:
+def tiling(
+    rows: int, hidden: int, concepts: int, choice: Tuning = DEFAULT
+) -> tuple[int, int, int, int]:
     """How a pass is cut: (tiles, rows per tile, splits of the columns, steps per split).
 
     Few rows make few tiles, so their columns are split until the device is full. All numbers
@@ -131,13 +126,13 @@ def tiling(rows: int, hidden: int, concepts: int) -> tuple[int, int, int, int]:
     """
     if concepts == 0:
         return 0, 16, 1, 1
-    block = 16 if rows <= 16 else 32 if rows <= FEW_ROWS else 64
-    tiles = triton.cdiv(rows, block) * triton.cdiv(concepts, BLOCK_K)
-    steps = triton.cdiv(hidden, STEP_H)
-    most = min(READOUT_SPLITS, max(1, READOUT_SPLIT_ROWS // rows), steps)
-    splits = max(1, min(most, triton.cdiv(_ENOUGH, tiles)))
-    steps = triton.cdiv(steps, splits)
-    splits = triton.cdiv(triton.cdiv(hidden, STEP_H), steps)
+    block = 16 if rows <= 16 else 32 if rows <= choice.few_rows else choice.tile_rows
+    tiles = triton.cdiv(rows, block) * triton.cdiv(concepts, choice.tile_concepts)
+    columns = triton.cdiv(hidden, choice.step_columns)
+    most = min(READOUT_SPLITS, max(1, READOUT_SPLIT_ROWS // rows), columns)
+    splits = max(1, min(most, triton.cdiv(choice.enough, tiles)))
+    steps = triton.cdiv(columns, splits)
+    splits = triton.cdiv(columns, steps)
     return tiles * splits, block, splits, steps
 
 
@@ -152,7 +147,8 @@ def project(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> None:
     t = tables
     rows, hidden = stream.shape
     concepts = t.readout_vectors.shape[0]
-    tiles, block_m, splits, steps = tiling(rows, hidden, concepts)
+    choice = tuning(stream.device, hidden, concepts)
+    tiles, block_m, splits, steps = tiling(rows, hidden, concepts, choice)
     _project_kernel[(tiles,)](
         stream,
         stream if addend is None else addend,
@@ -171,7 +167,7 @@ def project(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> None:
         K=concepts,
         HAS_ADDEND=addend is not None,
         BLOCK_M=block_m,
-        BLOCK_K=BLOCK_K,
-        STEP_H=STEP_H,
-        num_warps=8 if block_m == 64 else 4,
+        BLOCK_K=choice.tile_concepts,
+        STEP_H=choice.step_columns,
+        num_warps=choice.tile_warps if block_m > 32 else 4,
     )

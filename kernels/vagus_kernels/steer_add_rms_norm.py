@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vagus_kernels.layout import SiteTables
 from vagus_kernels.program import OPERATIONS, row_warps, run_program
-from vagus_kernels.project import BLOCK_K, FEW_ROWS, STEP_H, project, project_tile, tiling
+from vagus_kernels.project import project, project_tile, tiling
+from vagus_kernels.tuning import tuning
 
 
 @triton.jit(do_not_specialize=["rows", "tiles", "splits", "steps"])
@@ -138,11 +139,12 @@ def steer_add_rms_norm(
     if rows == 0:
         return normed, out
     concepts = t.readout_vectors.shape[0]
-    if concepts and rows > FEW_ROWS:
+    choice = tuning(hidden.device, width, concepts)
+    if concepts and rows > choice.few_rows:
         # Large tiles take registers that programs for single rows would rather share.
         project(hidden, residual, t)
         concepts = 0
-    tiles, block_m, splits, steps = tiling(rows, width, concepts)
+    tiles, block_m, splits, steps = tiling(rows, width, concepts, choice)
     block_h = triton.next_power_of_2(width)
     _steer_add_rms_norm_kernel[(tiles + rows,)](
         hidden,
@@ -164,9 +166,9 @@ def steer_add_rms_norm(
         PLUS_ONE=plus_one,
         BLOCK_H=block_h,
         BLOCK_M=block_m,
-        BLOCK_K=BLOCK_K,
-        STEP_H=STEP_H,
-        num_warps=max(row_warps(block_h), 4 if concepts else 1),
+        BLOCK_K=choice.tile_concepts,
+        STEP_H=choice.step_columns,
+        num_warps=max(choice.row_warps or row_warps(block_h), 4 if concepts else 1),
         # Half of a multiprocessor's threads; the compiler would take a few registers more.
         maxnreg=None if concepts else 64,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vagus_server
+from vagus_server.extract.cli import extract
 from vagus_server.models import bundled
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(extract)
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 

@@ -51,8 +51,15 @@ class EngineSettings:
     engine_options: dict[str, Any] = field(default_factory=dict)
 
 
-def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> tuple[Any, PluginConfig]:
+def vllm_config(
+    settings: EngineSettings, plugin: PluginConfig, worker: str = _WORKER
+) -> tuple[Any, PluginConfig]:
     """Builds vLLM's configuration with the plugin in place, and the plugin's own.
+
+    Args:
+        settings: of the engine.
+        plugin: sizes of the tables.
+        worker: import path of the worker's class.
 
     Raises:
         Unsupported: this vLLM, architecture or setting cannot be steered truthfully.
@@ -81,7 +88,7 @@ def vllm_config(settings: EngineSettings, plugin: PluginConfig) -> tuple[Any, Pl
             raise pin.Unsupported(f"engine option {reserved} is Vagus's own; leave it out")
     arguments = AsyncEngineArgs(
         **options,
-        worker_cls=_WORKER,
+        worker_cls=worker,
         scheduler_cls=_ASYNC_SCHEDULER,
         additional_config=plugin.additional_config(),
     )

@@ -10,7 +10,7 @@ import torch
 
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.sites import Decoder, install_tap
-from vagus_server.plugin.wire import Order, order_from_sampling_params
+from vagus_server.plugin.wire import order_from_sampling_params
 from vagus_server.plugin.worker import SteeringWorker
 
 
@@ -19,7 +19,7 @@ class ExtractWorker(SteeringWorker):
 
     def load_model(self, **kwargs: Any) -> None:
         """Installs the tap below the site operation."""
-        self._taps: dict[str, Order] = {}
+        self._taps: dict[str, tuple[tuple[int, int, int], ...]] = {}
         super().load_model(**kwargs)
         # Sums of all readouts since they were last taken: number, sum and sum of squares.
         c = self.tables.config
@@ -39,8 +39,8 @@ class ExtractWorker(SteeringWorker):
             self._taps.pop(request_id, None)
         for new in scheduler_output.scheduled_new_reqs:
             order = order_from_sampling_params(new.sampling_params)
-            if order is not None and order.tap is not None:
-                self._taps[new.req_id] = order
+            if order is not None and order.tap:
+                self._taps[new.req_id] = order.tap
         return super().execute_model(scheduler_output)
 
     def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
@@ -48,10 +48,8 @@ class ExtractWorker(SteeringWorker):
         ranges = np.zeros(tuple(self._ranges.shape), dtype=np.int32)
         row = 0
         for request_id, count, start in zip(ids, tokens.tolist(), starts.tolist(), strict=True):
-            order = self._taps.get(request_id)
-            if order is not None and order.tap is not None:
-                group, first = order.tap
-                ranges[group] = row + max(0, first - start), row + count
+            for group, first, end in self._taps.get(request_id, ()):
+                ranges[group] = row + max(0, first - start), row + min(end - start, count)
             row += count
         self._ranges.copy_(torch.from_numpy(ranges))
 
@@ -68,10 +66,10 @@ class ExtractWorker(SteeringWorker):
 
     # Called through collective_rpc.
 
-    def vagus_take_sums(self, groups: int) -> bytes:
-        """Float32 [sites, groups, hidden + 1] of the first groups, which start anew at 0."""
-        data = self._sums[:, :groups].cpu().numpy().tobytes()
-        self._sums.zero_()
+    def vagus_take_sums(self, groups: list[int]) -> bytes:
+        """Float32 [sites, groups, hidden + 1] of these groups, which start anew at 0."""
+        data = self._sums[:, groups].cpu().numpy().tobytes()
+        self._sums[:, groups] = 0
         return data
 
     def vagus_take_moments(self) -> tuple[int, bytes]:

@@ -67,8 +67,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes = b""
     #: Positions whose readouts are wanted.
     read: tuple[Range, ...] = ()
-    #: Group and first position of what is summed up, for extracting concepts.
-    tap: tuple[int, int] | None = None
+    #: What is summed up, for extracting concepts: a group, and [start, end) of positions.
+    tap: tuple[tuple[int, int, int], ...] = ()
 
 
 _order_decoder = msgspec.msgpack.Decoder(Order)

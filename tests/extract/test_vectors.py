@@ -2,16 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 
-from vagus_server.packs.extract import (
-    concept_vectors,
-    covariance_of,
-    neutral_components,
-    remove_components,
-    unit,
-)
-from vagus_server.packs.heldout import (
+from vagus_server.extract.heldout import (
     accuracy,
     bootstrap,
     held_out_ranks,
@@ -19,8 +11,13 @@ from vagus_server.packs.heldout import (
     random_direction_ranks,
     shuffled,
 )
-from vagus_server.packs.lexical import word_ranks
-from vagus_server.packs.moments import Moments
+from vagus_server.extract.lexical import word_ranks
+from vagus_server.extract.vectors import (
+    concept_vectors,
+    neutral_components,
+    remove_components,
+    unit,
+)
 
 CONCEPTS, TOPICS, SITES, HIDDEN = 5, 6, 3, 17
 
@@ -71,15 +68,16 @@ def test_a_concept_without_stories_is_refused() -> None:
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 1), (0.7, 2), (0.95, 3)])
 def test_fewest_components_that_reach_the_share(share: float, count: int) -> None:
-    # Variances 6, 3, 0.9 and 0.1 of 10.
-    matrix = np.diag([0.9, 6.0, 0.1, 3.0])[None]
-    (rows,) = neutral_components(matrix, share)
+    # Axes with variances 6, 3, 0.9 and 0.1 of 10: each has one pair of texts, far and near.
+    lengths = np.sqrt([0.9, 6.0, 0.1, 3.0])
+    means = np.concatenate([np.diag(lengths), -np.diag(lengths)])[:, None]
+    (rows,) = neutral_components(means, share)
     order = [1, 3, 0][:count]
     np.testing.assert_allclose(np.abs(rows), np.eye(4)[order].reshape(count, 4), atol=1e-12)
 
 
 def test_removed_components_leave_nothing_along_them(rng: np.random.Generator) -> None:
-    components = neutral_components(covariance_of(rng.standard_normal((40, SITES, HIDDEN))), 0.5)
+    components = neutral_components(rng.standard_normal((40, SITES, HIDDEN)), 0.5)
     vectors = rng.standard_normal((CONCEPTS, SITES, HIDDEN))
     cleaned = remove_components(vectors, components)
     for site, rows in enumerate(components):
@@ -95,23 +93,6 @@ def test_a_zero_vector_has_no_direction() -> None:
         unit(np.zeros((1, 1, 4)))
 
 
-def test_moments_equal_what_all_tokens_give(rng: np.random.Generator) -> None:
-    tokens = rng.standard_normal((SITES, 30, HIDDEN)) + 5
-    parts = [Moments(SITES, HIDDEN), Moments(SITES, HIDDEN)]
-    parts[0].add(torch.tensor(tokens[:, :11]))
-    parts[1].add(torch.tensor(tokens[:, 11:]))
-    moments = parts[0] + parts[1]
-    assert moments.count == 30
-    np.testing.assert_allclose(moments.mean, tokens.mean(axis=1), atol=1e-10)
-    np.testing.assert_allclose(moments.covariance, covariance_of(tokens.swapaxes(0, 1)), atol=1e-9)
-    np.testing.assert_allclose(moments.mean_norm, np.linalg.norm(tokens, axis=2).mean(axis=1))
-    units = unit(rng.standard_normal((CONCEPTS, SITES, HIDDEN)))
-    mean, deviation = moments.projection(units)
-    projected = np.einsum("sth,csh->cst", tokens, units)
-    np.testing.assert_allclose(mean, projected.mean(axis=2), atol=1e-10)
-    np.testing.assert_allclose(deviation, projected.std(axis=2), atol=1e-8)
-
-
 def test_held_out_reading_finds_the_concept_and_the_nulls_do_not(
     stories: tuple[np.ndarray, np.ndarray, np.ndarray], rng: np.random.Generator
 ) -> None:
@@ -121,7 +102,7 @@ def test_held_out_reading_finds_the_concept_and_the_nulls_do_not(
     assert ranks.shape == (len(means), SITES)
     assert (accuracy(ranks, 1) > 0.7).all()
     assert (accuracy(ranks, CONCEPTS) == 1).all()
-    assert nested_accuracy(means, concept, topic, none, 1) > 0.7
+    assert nested_accuracy(ranks, topic, 1) > 0.7
     labels = [shuffled(concept, topic, rng) for _ in range(20)]
     null = [accuracy(held_out_ranks(means, one, topic, none), 1).mean() for one in labels]
     random = [
@@ -143,6 +124,28 @@ def test_a_topic_that_is_left_out_does_not_teach(
     after = held_out_ranks(changed, concept, topic, none)
     others = (topic == 0) & (concept != 0)
     assert (before[others] == after[others]).all()
+
+
+def test_ranks_equal_the_loop_over_left_out_topics(
+    stories: tuple[np.ndarray, np.ndarray, np.ndarray], rng: np.random.Generator
+) -> None:
+    means, concept, topic = stories
+    components = neutral_components(rng.standard_normal((40, SITES, HIDDEN)), 0.3)
+    ranks = held_out_ranks(means, concept, topic, components, sites=[2, 0])
+    for i in range(len(means)):
+        train = topic != topic[i]
+        vectors = concept_vectors(means[train], concept[train], CONCEPTS)
+        units = unit(remove_components(vectors, components))
+        offset = means[i] - means[train].mean(axis=0, dtype=np.float64)
+        for column, site in enumerate([2, 0]):
+            scores = units[:, site] @ offset[site]
+            assert ranks[i, column] == (scores > scores[concept[i]]).sum()
+
+
+def test_a_concept_of_one_topic_cannot_be_tested() -> None:
+    means, concept = np.ones((4, 1, 3), dtype=np.float32), np.array([0, 1, 0, 0])
+    with pytest.raises(ValueError, match="at least two topics"):
+        held_out_ranks(means, concept, np.array([0, 0, 1, 1]), [np.empty((0, 3))])
 
 
 def test_the_interval_holds_the_accuracy_and_repeats() -> None:

@@ -1,0 +1,252 @@
+"""Makes a pack of a source and a model.
+
+1. Means of the stories, of the neutral texts and of contrasting texts, at all sites in one pass.
+2. The model's own replies to the reference prompts, and residual norms where it generates.
+3. Vectors on the host; the readout site by leaving topics out.
+4. Reference statistics of the vectors' projections, token by token.
+5. The steering site by a sweep through the engine.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vagus_server.engine.settings import EngineSettings
+from vagus_server.extract import contrast, measure, provenance, sweep
+from vagus_server.extract.bar import progress
+from vagus_server.extract.means import TextMeans
+from vagus_server.extract.offline import OfflineEngine
+from vagus_server.extract.quality import Quality, Stories, assess
+from vagus_server.extract.source import Contrast, Source
+from vagus_server.extract.vectors import (
+    concept_vectors,
+    neutral_components,
+    remove_components,
+    unit,
+)
+from vagus_server.models.fingerprint import model_fingerprint
+from vagus_server.packs.pack import SCHEMA_VERSION, ConceptInfo, Manifest, ModelInfo, Pack
+from vagus_server.packs.write import write_pack
+
+#: The shallowest candidate for the steering site, as a share of the depth.
+_SHALLOWEST = 0.3
+#: Sites past the readout site that are measured for the record; none of them is chosen.
+_DEEPER = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices of an extraction.
+
+    Args:
+        start: first token of a story that is averaged (paper: 50).
+        neutral_share: of the neutral texts' variance that is projected out (paper: 0.5).
+        seed: of sampled replies, bootstraps, nulls and random directions.
+    """
+
+    start: int = measure.STORY_START
+    neutral_share: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the pack and its model are called."""
+
+    name: str
+    version: str
+    model_name: str
+    license: str = "Apache-2.0"
+
+
+def build_pack(
+    settings: EngineSettings, source: Source, recipe: Recipe, label: Label, out: Path, work: Path
+) -> Pack:
+    """Extracts, assesses and writes a pack.
+
+    Args:
+        settings: of the engine; its model is the one that the pack is for.
+        source: the texts.
+        recipe: the choices.
+        label: names.
+        out: folder of the pack.
+        work: folder of what an interrupted run can go on from.
+
+    Returns:
+        The pack as loaded from `out`.
+
+    Raises:
+        Unsupported: the engine cannot tap this model.
+        ValueError: the source does not allow what is asked.
+    """
+    names = [*source.descriptions, *(one.name for one in source.contrasts)]
+    sites, hidden = model_shape(settings.model)
+    engine = OfflineEngine(settings, sites, hidden, len(names), vectors=sweep.RANDOM)
+    try:
+        return _Build(engine, settings, source, recipe, label, names).run(out, work)
+    finally:
+        engine.close()
+
+
+class _Build:
+    def __init__(
+        self,
+        engine: OfflineEngine,
+        settings: EngineSettings,
+        source: Source,
+        recipe: Recipe,
+        label: Label,
+        names: list[str],
+    ) -> None:
+        self.engine, self.settings, self.source = engine, settings, source
+        self.recipe, self.label, self.names = recipe, label, names
+        self.fingerprint = model_fingerprint(settings.model)
+
+    def run(self, out: Path, work: Path) -> Pack:
+        source, recipe, engine = self.source, self.recipe, self.engine
+        stories = self.means("stories", source.stories, len(source.concept), recipe.start, work)
+        neutral = self.means(
+            "neutral", source.neutral, len(source.neutral), measure.TEXT_START, work
+        )
+        contrasts = [self.contrast_means(i, one, work) for i, one in enumerate(source.contrasts)]
+        with progress("replies", len(source.prompts.reference)) as bar:
+            replies = measure.chat_replies(engine, source.prompts.reference, recipe.seed, bar)
+        components = neutral_components(neutral.array, recipe.neutral_share)
+        vectors, quality = self.assess(stories, contrasts, components)
+        units = unit(vectors.astype(np.float64))
+        engine.put_vectors(1, vectors)
+        engine.read_vectors(list(range(1, len(vectors) + 1)))
+        with progress("reference", len(source.neutral) + len(replies.replies)) as bar:
+            reference = measure.reference(engine, source.neutral, replies, bar)
+        points, bounds = self.sweep(units, reference, replies, quality.readout_site)
+        manifest = self.manifest(quality, sweep.best(points, bounds))
+        facts = {
+            **source.facts,
+            "corpus_sha256": source.digest,
+            **provenance.recipe_facts(
+                self.settings.dtype, recipe.start, components, recipe.neutral_share, recipe.seed
+            ),
+            **provenance.traffic_facts(neutral, replies, reference),
+            **quality.facts,
+            **provenance.sweep_facts(points, bounds),
+        }
+        tensors = {
+            "vectors": vectors,
+            "residual_norms": replies.norms,
+            "reference_mean": reference.mean,
+            "reference_std": reference.std,
+        }
+        return write_pack(out, manifest(facts), tensors)
+
+    def means(self, what: str, texts: Any, count: int, start: int, work: Path) -> TextMeans:
+        """Measured now, or by an earlier run on the same model, texts and settings."""
+        key = hashlib.sha256(
+            repr((self.fingerprint, self.source.digest, what, start, self.settings.dtype)).encode()
+        ).hexdigest()
+        with progress(what, count) as bar:
+            return measure.text_means(self.engine, texts, count, start, work / what, key, bar)
+
+    def contrast_means(self, index: int, one: Contrast, work: Path) -> contrast.Means:
+        """Means of both kinds of text of a contrasting concept."""
+        kinds = {"positive": one.positive, "negative": one.negative}
+        means = [
+            self.means(f"contrast-{index}-{kind}", texts, len(texts), measure.TEXT_START, work)
+            for kind, texts in kinds.items()
+        ]
+        return contrast.Means(means[0].array, means[1].array)
+
+    def assess(
+        self,
+        stories: TextMeans,
+        contrasts: list[contrast.Means],
+        components: list[np.ndarray],
+    ) -> tuple[np.ndarray, Quality]:
+        """Vectors as shipped, float16 [concepts, sites, hidden], and how good they are."""
+        source, count = self.source, len(self.source.descriptions)
+        parts = []
+        if count:
+            parts.append(concept_vectors(stories.array, source.concept, count))
+            labelled = Stories(stories.array, source.concept, source.topic)
+            quality = assess(labelled, list(source.descriptions), components, self.recipe.seed)
+        else:
+            quality = contrast.assess(contrasts, components)
+        parts += [one.vector()[None] for one in contrasts]
+        # Rounded first: statistics and steering then belong to the vectors that are shipped.
+        vectors = remove_components(np.concatenate(parts), components).astype(np.float16)
+        return vectors, quality
+
+    def sweep(
+        self,
+        units: np.ndarray,
+        reference: measure.Reference,
+        replies: measure.Replies,
+        readout_site: int,
+    ) -> tuple[list[sweep.SitePoint], sweep.Bounds]:
+        """Measures candidates for the steering site."""
+        engine, prompts, names = self.engine, self.source.prompts.steering, self.names
+        chosen = [names.index(name) for name in sweep.CONCEPTS if name in names]
+        chosen = chosen or list(range(min(len(names), len(sweep.CONCEPTS))))
+        sites, first = engine.plugin.sites, len(names) + 1
+        rng = np.random.default_rng(self.recipe.seed)
+        random = rng.standard_normal((sweep.RANDOM, sites, engine.plugin.hidden_size))
+        engine.put_vectors(first, random)
+        steered = sweep.Steered(
+            names=[names[c] for c in chosen],
+            vectors=[*(c + 1 for c in chosen), *range(first, first + sweep.RANDOM)],
+            units=units[chosen, readout_site],
+            deviations=reference.std[chosen, readout_site],
+            norms=replies.norms,
+            readout_site=readout_site,
+        )
+        candidates = list(range(int(_SHALLOWEST * sites), min(readout_site + _DEEPER + 1, sites)))
+        total = len(prompts) * (1 + len(candidates) * len(steered.vectors))
+        with progress("steering sweep", total) as bar:
+            points = sweep.sweep(engine, prompts, steered, candidates, bar)
+        return points, sweep.Bounds(last_site=readout_site)
+
+    def manifest(self, quality: Quality, steering_site: int) -> Any:
+        """The manifest, but for its facts."""
+        source, label, plugin = self.source, self.label, self.engine.plugin
+        descriptions = source.descriptions | {c.name: c.description for c in source.contrasts}
+        concepts = [
+            ConceptInfo(
+                name=name,
+                description=description,
+                held_out_top1=_rounded(quality.top1, i),
+                held_out_top5=_rounded(quality.top5, i),
+            )
+            for i, (name, description) in enumerate(descriptions.items())
+        ]
+        return lambda facts: Manifest(
+            schema_version=SCHEMA_VERSION,
+            name=label.name,
+            version=label.version,
+            license=label.license,
+            created=provenance.created(),
+            model=ModelInfo(
+                name=label.model_name,
+                fingerprint=self.fingerprint,
+                hidden_size=plugin.hidden_size,
+                sites=plugin.sites,
+            ),
+            concepts=concepts,
+            readout_site=quality.readout_site,
+            steering_site=steering_site,
+            tensors_sha256="",
+            provenance=facts,
+        )
+
+
+def _rounded(shares: np.ndarray, index: int) -> float | None:
+    return round(float(shares[index]), 3) if index < len(shares) else None
+
+
+def model_shape(folder: Path) -> tuple[int, int]:
+    """Decoder layers and width of the residual stream, by the model's configuration."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    return int(config.num_hidden_layers), int(config.hidden_size)

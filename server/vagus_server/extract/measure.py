@@ -1,0 +1,155 @@
+"""Runs texts through the engine and keeps what the recipe needs: means, replies, moments."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vagus_server.extract.bar import Bar
+from vagus_server.extract.means import TextMeans
+from vagus_server.extract.offline import Done, Job, OfflineEngine
+from vagus_server.plugin.wire import NO_END
+
+#: Leaves out the first 50 tokens of a story (paper, section 3, step 2).
+STORY_START = 50
+#: Position 0 is an attention sink; its residual would swamp every mean.
+TEXT_START = 1
+REPLY_TOKENS = 60
+#: Texts between two points at which an extraction can be taken up again.
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A prompt in the chat template, and what the model answered at temperature 1."""
+
+    prompt: list[int]
+    reply: list[int]
+
+
+@dataclass(frozen=True)
+class Replies:
+    """On-policy chat traffic."""
+
+    replies: list[Reply]
+    #: Mean |x| at positions that the model generated, float64 [sites].
+    norms: np.ndarray
+    positions: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Token-level statistics of projections on unit vectors, over the reference traffic."""
+
+    #: float64 [concepts, sites].
+    mean: np.ndarray
+    std: np.ndarray
+    positions: int
+
+
+def text_means(
+    engine: OfflineEngine,
+    texts: Iterable[str],
+    count: int,
+    start: int,
+    path: Path,
+    key: str,
+    bar: Bar,
+) -> TextMeans:
+    """Mean residual of each text over its positions from `start` on.
+
+    A text of fewer than twice as many tokens is averaged over its second half.
+
+    Args:
+        engine: the model.
+        texts: `count` of them; read once, from where an earlier run with the same key stopped.
+        count: number of texts.
+        start: first position averaged, 1 or more.
+        path: where the means go.
+        key: digest of all that they depend on.
+        bar: told of every text.
+    """
+    means = TextMeans.open(path, key, (count, engine.plugin.sites, engine.plugin.hidden_size))
+    bar.update(means.done)
+    remaining = islice(texts, means.done, None)
+    while chunk := list(islice(remaining, _CHUNK)):
+        ids = [encode(engine.tokenizer, text) for text in chunk]
+        jobs = [Job(tokens, spans=((_start(tokens, start), NO_END),)) for tokens in ids]
+        done: list[Done | None] = [None] * len(jobs)
+        for one in engine.run(jobs):
+            done[one.index] = one
+            bar.update()
+        means.append(_rows(done))
+    return means
+
+
+def _rows(done: list[Done | None]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    for one in done:
+        assert one is not None
+        yield one.means[0], one.norms[0], int(one.counts[0])
+
+
+def _start(tokens: Sequence[int], start: int) -> int:
+    return min(start, len(tokens) // 2)
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of a plain text, with whatever the tokenizer adds by itself."""
+    return list(tokenizer(text)["input_ids"])
+
+
+def encode_chat(tokenizer: Any, prompt: str) -> list[int]:
+    """Tokens of one user turn, up to where the reply begins.
+
+    In the chat template; a model without one gets the text itself.
+    """
+    if not tokenizer.chat_template:
+        return encode(tokenizer, prompt)
+    messages = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def chat_replies(engine: OfflineEngine, prompts: list[str], seed: int, bar: Bar) -> Replies:
+    """Lets the model answer, sampled from its whole distribution."""
+    asked = [encode_chat(engine.tokenizer, prompt) for prompt in prompts]
+    jobs = [
+        Job(
+            tokens,
+            spans=((len(tokens), NO_END),),
+            sampling={"max_tokens": REPLY_TOKENS, "temperature": 1.0, "seed": seed + i},
+        )
+        for i, tokens in enumerate(asked)
+    ]
+    replies: list[Reply] = [Reply(tokens, []) for tokens in asked]
+    norms, positions = np.zeros(engine.plugin.sites), 0
+    # In the order of the prompts: sums of floats depend on it.
+    for done in sorted(engine.run(jobs), key=lambda one: one.index):
+        replies[done.index] = Reply(asked[done.index], done.token_ids)
+        if done.counts[0]:
+            norms += done.norms[0] * done.counts[0]
+            positions += int(done.counts[0])
+        bar.update()
+    return Replies(replies, norms / positions, positions)
+
+
+def reference(engine: OfflineEngine, texts: list[str], replies: Replies, bar: Bar) -> Reference:
+    """Reads the engine's readout vectors over texts, and over prompts with their replies.
+
+    Position 0 of each is left out.
+    """
+    ids = [encode(engine.tokenizer, text) for text in texts]
+    ids += [one.prompt + one.reply for one in replies.replies]
+    engine.take_moments()
+    for _ in engine.run(Job(tokens, read=((TEXT_START, NO_END),)) for tokens in ids):
+        bar.update()
+    positions, (sums, squares) = engine.take_moments()
+    expected = sum(len(tokens) - TEXT_START for tokens in ids)
+    if positions != expected:
+        raise RuntimeError(f"{positions} positions were read, not {expected}")
+    mean = sums / positions
+    variance = np.maximum(squares / positions - mean**2, 0.0)
+    return Reference(mean.T, np.sqrt(variance).T, positions)
