@@ -1,14 +1,17 @@
 """Several workers: every one is steered, and what each marks and reads arrives."""
 
 import asyncio
-import os
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.calls import EVERYTHING, add, generate, rows, spec
+from support.compare import compare
 from support.offline import EVERYWHERE, Result
-from support.server_process import V2_ON_CPU
+from support.reference import Reference
+from support.server_process import ServerProcess
 from support.small_pack import small_pack
 from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
 from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
@@ -27,7 +30,6 @@ CASES: dict[str, tuple[dict[str, int], int]] = {
     "tensor parallel": ({"tensor_parallel_size": 2}, 1),
     "pipeline parallel, first stage read": ({"pipeline_parallel_size": 2}, 0),
     "pipeline parallel, last stage read": ({"pipeline_parallel_size": 2}, 2),
-    "pipeline parallel, V2 runner": ({"pipeline_parallel_size": 2}, 0),
     "data parallel": ({"data_parallel_size": 2}, 1),
 }
 
@@ -40,16 +42,28 @@ def test_tokens_readouts_and_receipts(
     if "pipeline_parallel_size" in options:
         # On a CPU vLLM's warm-up alone makes what a later stage receives into.
         monkeypatch.setenv("VLLM_CPU_CI_ENV", "0")
-    if "V2" in case:
-        path = os.pathsep.join(filter(None, [str(V2_ON_CPU), os.environ.get("PYTHONPATH")]))
-        monkeypatch.setenv("PYTHONPATH", path)
-        monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
     write_tiny_model("Llama", tmp_path)
-    description = asyncio.run(_check(tmp_path, options, readout_site))
-    assert description["runner"] == (2 if "V2" in case else 1)
+    asyncio.run(_check(tmp_path, options, readout_site))
 
 
-async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> dict[str, Any]:
+def test_stages_of_the_v2_runner(reference: Reference) -> None:
+    """The V2 runner schedules ahead, also over the stages of a pipeline."""
+    options = {"block_size": 32, "pipeline_parallel_size": 2}
+    prompt = reference.tokenizer.encode("The letter lay on the kitchen table. She read it,")
+    operations = [add("desperate", 0.2, (5, 25)), add("calm", -0.1, (20,), phase="generation")]
+    asked = spec(prompt, *operations, readouts=EVERYTHING, max_tokens=8)
+    with ServerProcess(
+        *("--max-model-len", "128", "--max-running", "8", "--max-batched-tokens", "128"),
+        *("--eager", "--engine-options", json.dumps(options)),
+        v2=True,
+    ) as server:
+        response = generate(server.channel, asked)
+    program = reference.program(*operations, prompt=prompt)
+    assert compare(reference, program, prompt, response)
+    assert len(rows(response)) == len(prompt) + 7
+
+
+async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> None:
     pack = small_pack(sites=LAYERS, hidden=HIDDEN, readout_site=readout_site)
     reference = tiny_reference(folder, pack)
     settings = EngineSettings(
@@ -93,4 +107,3 @@ async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> di
         receipt = receipt_message(r.request.program, r.ledger, r.processed_end, pack.residual_norms)
         ids = [token for output in outs for token in output.token_ids]
         check(reference, Result(prompt, ids, r.sink.rows, receipt), message, readout_site)
-    return engine.description

@@ -1,13 +1,16 @@
-"""Structured outputs beside steering and readouts, on both runners."""
+"""Structured outputs beside steering and readouts, on the V1 runner.
+
+The V2 runner copies its masks on a CUDA stream, so it has none on a CPU.
+"""
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from support.calls import EVERYTHING, add, generate, ids, rows, spec
 from support.reference import Reference
-from support.server_process import ServerProcess
 from vagus.v1.sampling_pb2 import Choices, Structure
 
 pytestmark = pytest.mark.engine
@@ -30,9 +33,7 @@ def matches(kind: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_structured_text_is_steered_and_read(
-    kind: str, small: ServerProcess, reference: Reference
-) -> None:
+def test_structured_text_is_steered_and_read(kind: str, server: Any, reference: Reference) -> None:
     prompt = reference.tokenizer.encode("How does she feel, from 1 to 9? Answer:")
     operation = add("desperate", 0.3, (15,))
     asked = spec(
@@ -43,7 +44,7 @@ def test_structured_text_is_steered_and_read(
         ignore_eos=False,
         structure=STRUCTURES[kind],
     )
-    response = generate(small.channel, asked)
+    response = generate(server.channel, asked)
     assert matches(kind, response.text), response.text
     tokens = len(prompt) + len(ids(response)) - 1
     assert sorted(rows(response)) == list(range(tokens))
