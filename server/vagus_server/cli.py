@@ -76,6 +76,13 @@ def serve(
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A LoRA adapter that requests can name as their model; may be repeated.",
+        ),
+    ] = None,
     engine_options: Annotated[
         str, typer.Option(help="Further vLLM engine arguments, as a JSON object.")
     ] = "{}",
@@ -109,6 +116,7 @@ def serve(
             tensor_parallel=tensor_parallel,
             eager=eager,
             installation=installation,
+            adapters=_adapters(adapter or []),
             engine_options=options,
         )
         settings = ServerSettings(
@@ -120,6 +128,8 @@ def serve(
             limits=Limits(max_dose=max_dose, max_requests=max_requests),
         )
         model_name = name or (folder.name if model else bundled.NAME)
+        if model_name in engine_settings.adapters:
+            raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
         code = asyncio.run(_serve(App(model_name, engine_settings, settings, loaded), model_name))
     except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
@@ -158,6 +168,16 @@ def version() -> None:
     from vagus_server.plugin.pin import VLLM_VERSION
 
     typer.echo(f"vagus-server {vagus_server.__version__} (vLLM {VLLM_VERSION})")
+
+
+def _adapters(options: list[str]) -> dict[str, Path]:
+    adapters = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not name or not folder or name in adapters:
+            raise typer.BadParameter(f"--adapter is NAME=FOLDER, each name once; got {option}")
+        adapters[name] = Path(folder).resolve()
+    return adapters
 
 
 def _on_cpu() -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ class Engine:
             sites=PACK.sites, hidden_size=8, readout_sites=(PACK.readout_site,), concepts=CONCEPTS
         )
         self.vector_of = {name: i + 1 for i, name in enumerate(PACK.names)}
+        self.adapters: dict[str, Path] = {}
         self.sinks = Sinks((1, CONCEPTS, 2), PACK.sites)
         config = SimpleNamespace(max_model_len=64, get_vocab_size=lambda: 50)
         tokenizer = SimpleNamespace(decode=str, get_vocab=lambda: {"x": 0})

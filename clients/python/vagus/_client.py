@@ -113,7 +113,7 @@ class Client(ClientBase):
             inputs: A prompt in any form, or up to 64 of them.
             concepts: Names, a number k for the strongest k, or `Readouts`. None: all.
             program: Steering under which the text is read.
-            model: Name of the served model, to be sure.
+            model: Name of the served model, to be sure, or of one of its LoRA adapters.
             timeout: Seconds, retries included. None: the client's.
         """
         request = read_request(inputs, concepts, program, model)

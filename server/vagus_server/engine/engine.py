@@ -1,11 +1,14 @@
 """vLLM with the plugin, as the services see it: steered requests in, tokens and rows out."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
@@ -40,6 +43,8 @@ class EngineRequest:
         read: positions whose rows are returned.
         tenant: separates the prefix cache.
         monitor: accumulate the turn's mean readout.
+        adapter: name of a LoRA adapter; empty for none.
+        rank: of the data-parallel engines; None leaves the choice to vLLM.
     """
 
     request_id: str
@@ -49,6 +54,13 @@ class EngineRequest:
     read: tuple[Range, ...] = ()
     tenant: str = ""
     monitor: bool = True
+    adapter: str = ""
+    rank: int | None = None
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether prompt tokens are read, which cached ones cannot be: they are not computed."""
+        return any(start < len(self.token_ids) - 1 for start, _ in self.read)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,8 @@ class Running:
         self.sink = sink
         self.ledger = Ledger(request.program, engine.plugin.sites)
         self.generated = 0
+        #: Prompt tokens from the prefix cache; None where the cache was not asked.
+        self.cached_tokens: int | None = None
         #: Whether the receipt balanced; None until the request has ended.
         self.balanced: bool | None = None
         self._engine = engine
@@ -96,9 +110,12 @@ class Running:
 
     def _take(self, output: EngineOutput) -> None:
         self.generated += len(output.token_ids)
+        if not self.request.reads_prompt:
+            self.cached_tokens = output.cached_tokens
         spans, self.sink.spans = self.sink.spans, []
         for span in spans:
             self.ledger.add(*span)
+        self.sink.settle(self.processed_end)
 
     @property
     def processed_end(self) -> int:
@@ -125,6 +142,8 @@ class Engine:
         self.pack = pack
         #: Index of each concept in the device's vector bank; 0 is "nothing".
         self.vector_of = {name: i + 1 for i, name in enumerate(pack.names)}
+        #: Folders of the LoRA adapters, by name.
+        self.adapters: dict[str, Path] = {}
         self.description: dict[str, Any] = {}
         self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2), plugin.sites)
 
@@ -152,6 +171,7 @@ class Engine:
         )
         config, plugin = vllm_config(settings, plugin)
         engine = cls(AsyncLLM.from_vllm_config(config), plugin, pack)
+        engine.adapters = settings.adapters
         try:
             await engine._prepare()
         except BaseException:
@@ -161,18 +181,41 @@ class Engine:
 
     async def _prepare(self) -> None:
         self.sinks.attach(self.llm.output_processor)
-        for described in await self._rpc("vagus_describe"):
-            if described["fingerprint"] != self.plugin.fingerprint():
-                raise Unsupported("a worker runs with other settings than the server")
-            self.description = described
+        described = await self._rpc("vagus_describe")
+        if any(d["fingerprint"] != self.plugin.fingerprint() for d in described):
+            raise Unsupported("a worker runs with other settings than the server")
+        by_site: dict[int, str] = {}
+        for worker in described:
+            by_site |= dict(zip(worker["sites_here"], worker["installed"], strict=True))
+        if sorted(by_site) != list(range(self.plugin.sites)):
+            raise Unsupported(f"the operation is installed at sites {sorted(by_site)} alone")
+        installed = [by_site[site] for site in range(self.plugin.sites)]
+        self.description = described[0] | {"installed": installed}
+        for name in self.adapters:
+            await self.llm.add_lora(adapter_request(self.adapters, name))
         for name, index in self.vector_of.items():
             vectors = self.pack.vectors[self.pack.index[name]]
             await self._rpc("vagus_put_vectors", index, vectors.astype("<f2").tobytes())
         await self._rpc("vagus_put_readout_vectors", list(self.vector_of.values()))
 
     async def _rpc(self, method: str, *args: Any) -> list[Any]:
-        results: list[Any] = await self.llm.collective_rpc(method, args=args)
-        return results
+        """Calls a method of every worker, of all data-parallel engines; returns all results."""
+        client = self.llm.engine_core
+        engines = getattr(client, "core_engines", ())
+        if len(engines) < 2:
+            results: list[Any] = await self.llm.collective_rpc(method, args=args)
+            return results
+        # collective_rpc reaches all engines as well, but returns the first one's results.
+        calls = [
+            client._call_utility_async("collective_rpc", method, None, args, None, engine=engine)
+            for engine in engines
+        ]
+        return [result for results in await asyncio.gather(*calls) for result in results]
+
+    @property
+    def ranks(self) -> int:
+        """Number of data-parallel engines."""
+        return int(self.llm.vllm_config.parallel_config.data_parallel_size)
 
     def submit(self, request: EngineRequest) -> Running:
         """Opens a request; nothing runs until its outputs are iterated. Call `close` after."""
@@ -198,16 +241,21 @@ class Engine:
             digest=request.program.tables_digest if request.program else b"",
             read=(*request.read, *turn),
         )
-        reads_prompt = any(start < prompt_tokens - 1 for start, _ in request.read)
         parameters = SamplingParams(
             **request.sampling,
             output_kind=RequestOutputKind.DELTA,
             extra_args=order_to_extra_args(order),
-            # Cached prompt tokens are not computed, so they could not be read.
-            skip_reading_prefix_cache=reads_prompt,
+            skip_reading_prefix_cache=request.reads_prompt,
         )
         prompt = tokens_input(request.token_ids, cache_salt=cache_salt(request.tenant))
-        async for output in self.llm.generate(prompt, parameters, request.request_id):
+        outputs = self.llm.generate(
+            prompt,
+            parameters,
+            request.request_id,
+            lora_request=adapter_request(self.adapters, request.adapter),
+            data_parallel_rank=request.rank,
+        )
+        async for output in outputs:
             completion = output.outputs[0]
             yield EngineOutput(
                 text=completion.text,

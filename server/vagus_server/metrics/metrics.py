@@ -164,6 +164,18 @@ class Metrics:
         self.readout_bytes = Counter(
             "vagus_readout_bytes", "Bytes of readouts and marks from the engine.", registry=r
         )
+        self.cache_queries = Counter(
+            "vagus_prefix_cache_queries",
+            "Prompt tokens that were looked up in the prefix cache.",
+            ["kind"],
+            registry=r,
+        )
+        self.cache_hits = Counter(
+            "vagus_prefix_cache_hits",
+            "Prompt tokens that came from the prefix cache, in whole blocks.",
+            ["kind"],
+            registry=r,
+        )
         self.receipts = Counter(
             "vagus_receipts", "Receipts of steered requests.", ["outcome"], registry=r
         )
@@ -201,6 +213,9 @@ class Metrics:
                 self.requests.labels(method, code.name)
         for outcome in ("verified", "failed"):
             self.receipts.labels(outcome)
+        for kind in ("plain", "steered"):
+            self.cache_queries.labels(kind)
+            self.cache_hits.labels(kind)
         for concept in self._concepts:
             self.turn_mean.labels(concept)
             self.last_prompt_token.labels(concept)
@@ -243,6 +258,10 @@ class Metrics:
         self.readout_bytes.inc(sinks.readout_bytes - self._readout_bytes_seen)
         self._readout_bytes_seen = sinks.readout_bytes
         program = running.request.program
+        if running.cached_tokens is not None:
+            kind = "steered" if program else "plain"
+            self.cache_queries.labels(kind).inc(len(running.request.token_ids))
+            self.cache_hits.labels(kind).inc(running.cached_tokens)
         if running.balanced is not None and program:
             self.receipts.labels("verified" if running.balanced else "failed").inc()
         if program:

@@ -85,7 +85,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         if spec.request_id:
             call.request_id = spec.request_id
         check_deadline(context)
-        served.check_model(spec.model)
+        adapter = served.check_model(spec.model)
         served.check_pack(spec.pack)
         prompt = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
         token_ids = prompt.ids
@@ -95,6 +95,10 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             served.vocabulary_size,
             "spec.sampling",
         )
+        if spec.sampling.HasField("structure"):
+            sampling["structured_outputs"] = served.structures.argument(
+                spec.sampling.structure, "spec.sampling.structure"
+            )
         program = served.resolver.resolve(spec.program, prompt.map, "spec.program")
         selection = renderer = None
         if spec.HasField("readouts"):
@@ -115,5 +119,6 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             program=program,
             read=selection.positions(len(token_ids)) if selection else (),
             tenant=call.tenant,
+            adapter=adapter,
         )
         return request, Answer(served.encoder, served.pack.residual_norms, selection, renderer)

@@ -38,7 +38,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         """Scores the inputs."""
         served = self._served
         check_deadline(context)
-        served.check_model(request.model)
+        adapter = served.check_model(request.model)
         served.check_pack(request.pack)
         call = current_call.get()
         check_request_id(request.request_id, "request_id")
@@ -65,6 +65,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                     read=selection.positions(len(ids)),
                     tenant=call.tenant,
                     monitor=False,
+                    adapter=adapter,
                 )
             )
         served.check_unused(call.request_id, *(r.request_id for r in requests))

@@ -9,6 +9,7 @@ from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
 from vagus_server.services.prompt import PromptEncoder
+from vagus_server.services.structure import Structures
 from vagus_server.steering.resolve import Resolver
 
 
@@ -41,19 +42,27 @@ class Served:
         self.encoder = PromptEncoder(
             engine.llm.get_tokenizer(), self.vocabulary_size, self.max_model_len
         )
+        self.structures = Structures(engine.llm.vllm_config, engine.llm.get_tokenizer())
         self.resolver = Resolver(
             self.pack, engine.vector_of, engine.plugin.operations, limits.max_dose
         )
 
-    def check_model(self, name: str) -> None:
-        """Raises MODEL_NOT_FOUND unless name is empty or the served model's."""
+    def check_model(self, name: str) -> str:
+        """Returns the adapter's name where name is one's, or "" where it is the model's or empty.
+
+        Raises MODEL_NOT_FOUND for other names.
+        """
+        if name in self.engine.adapters:
+            return name
         if name not in ("", self.name):
+            known = ", ".join((self.name, *self.engine.adapters))
             raise ApiError(
                 grpc.StatusCode.NOT_FOUND,
                 "MODEL_NOT_FOUND",
-                f"no model {short(name)} is served here; {self.name} is",
+                f"no model {short(name)} is served here; {known} is",
                 model=name,
             )
+        return ""
 
     def check_pack(self, name: str) -> None:
         """Raises PACK_NOT_FOUND unless name is empty or the pack's name or digest."""
