@@ -66,8 +66,8 @@ def of_corpus(corpus: Corpus) -> Source:
                 f"{len(corpus.neutral)} neutral texts"
             ),
             "person": (
-                "half of each concept's stories are told in the first person; the direction between "
-                "these and the others is projected out of the vectors"
+                "half of each concept's stories are told in the first person; the direction "
+                "between these and the others is projected out of the vectors"
             ),
         },
         first_person=np.array([story.person == "first" for story in corpus.stories]),
