@@ -1,0 +1,194 @@
+"""Concepts uploaded to a running server, and inline vectors: as good as the pack's own."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from grpc import StatusCode
+
+from support.calls import ABSOLUTE, RESIDUAL, VECTOR, add, generate, ids, spec, stream
+from support.refusals import NO_CONCEPT, NOT_YET, Refusal, check, refused
+from support.uploads import concepts, delete, inline, upload
+from support.variants import naming
+from support.waiting import wait_for
+from vagus.v1.concept_service_pb2 import CONCEPT_ORIGIN_PACK, CONCEPT_ORIGIN_UPLOADED
+from vagus.v1.steering_pb2 import Gate
+
+pytestmark = pytest.mark.engine
+
+SITES = (10, 15)
+PROMPT = "The evening began quietly, and"
+FULL = Refusal(StatusCode.RESOURCE_EXHAUSTED, "VECTOR_BANK_FULL")
+
+
+def pack_rows(server: Any, name: str) -> np.ndarray:
+    """A concept of the pack, float16 [sites, hidden]."""
+    return server.pack.vectors[server.pack.index[name]].astype(np.float16)
+
+
+@pytest.fixture
+def uploaded(server: Any) -> Iterator[str]:
+    """The pack's "calm" as the default tenant's own "still"."""
+    upload(server.channel, pack_rows(server, "calm"), name="still", description="calm again")
+    yield "still"
+    if "still" in concepts(server.channel):
+        delete(server.channel, "still")
+
+
+def used(server: Any) -> int:
+    return server.app.engine.bank.rows.used
+
+
+def told(response: Any) -> list[tuple[str, int]]:
+    """Digest, and tokens at the first site, of each operation's receipt."""
+    return [(o.concept_digest, o.sites[0].tokens) for o in response.finish.receipt.operations]
+
+
+def test_an_upload_steers_as_the_concept_that_it_equals(server: Any, uploaded: str) -> None:
+    assert used(server) == len(server.pack.names), "the same contents share a row"
+    own = generate(server.channel, spec(PROMPT, add(uploaded, 0.3, SITES), stop=["xyzzy"]))
+    packs = generate(server.channel, spec(PROMPT, add("calm", 0.3, SITES), stop=["xyzzy"]))
+    plain = generate(server.channel, spec(PROMPT))
+    assert ids(own) == ids(packs) != ids(plain)
+    assert told(own) == told(packs)
+    assert own.finish.receipt.program_digest == packs.finish.receipt.program_digest
+    assert [o.concept for o in own.finish.receipt.operations] == [uploaded]
+    listed = concepts(server.channel)
+    assert told(own)[0][0] == listed["still"].digest == listed["calm"].digest
+    assert listed["still"].origin == CONCEPT_ORIGIN_UPLOADED
+    assert listed["still"].description == "calm again"
+    assert listed["calm"].origin == CONCEPT_ORIGIN_PACK
+
+
+def test_an_upload_can_be_a_gate_but_not_be_read(server: Any, uploaded: str) -> None:
+    def gated(concept: str) -> Any:
+        operation = add("sad", 0.4, (15,))
+        operation.gate.CopyFrom(Gate(concept=concept, at_least=0.0))
+        response = generate(server.channel, spec(PROMPT, operation))
+        return ids(response), response.finish.receipt.operations[0].sites[0].tokens
+
+    assert gated(uploaded) == gated("calm")
+    request = naming("calm", uploaded)
+    refusal = refused(lambda: generate(server.channel, request))
+    check(refusal, NOT_YET, {"field": "spec.readouts.names.names[1]"})
+
+
+def test_tenants_do_not_see_each_others_concepts(server: Any, uploaded: str) -> None:
+    assert uploaded not in concepts(server.channel, "other")
+    request = spec(PROMPT, add(uploaded, 0.1))
+    refusal = refused(lambda: generate(server.channel, request, tenant="other"))
+    check(refusal, NO_CONCEPT, {"concept": uploaded})
+    upload(server.channel, pack_rows(server, "sad"), "other", name=uploaded)
+    try:
+        theirs = concepts(server.channel, "other")[uploaded]
+        assert theirs.digest == concepts(server.channel)["sad"].digest
+    finally:
+        delete(server.channel, uploaded, "other")
+
+
+@pytest.mark.parametrize("unit", [RESIDUAL, VECTOR, ABSOLUTE])
+def test_inline_vectors_steer_as_the_concept_that_they_equal(server: Any, unit: int) -> None:
+    strength = {RESIDUAL: 0.3, VECTOR: 0.5, ABSOLUTE: 2.0}[unit]
+    rows = pack_rows(server, "desperate")
+    own = generate(server.channel, spec(PROMPT, inline(rows, strength, SITES, unit)))
+    packs = generate(server.channel, spec(PROMPT, add("desperate", strength, SITES, unit)))
+    assert ids(own) == ids(packs)
+    (told_own,), (told_packs,) = (r.finish.receipt.operations for r in (own, packs))
+    assert told_own.concept == ""
+    assert told_own.sites == told_packs.sites
+    assert told_own.tokens_in_scope == told_packs.tokens_in_scope
+    assert used(server) == len(server.pack.names), "freed at the request's end"
+
+
+def test_a_concept_can_be_deleted_while_it_steers(server: Any) -> None:
+    rows = pack_rows(server, "angry") * np.float16(0.5)
+    upload(server.channel, rows, name="cross")
+    request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=96)
+    undisturbed = ids(generate(server.channel, request, tenant=""))
+    call = stream(server.channel, request)
+    messages = [next(call)]
+    delete(server.channel, "cross")
+    refusal = refused(lambda: generate(server.channel, request))
+    check(refusal, NO_CONCEPT, {"concept": "cross"})
+    assert used(server) == len(server.pack.names) + 1, "the stream still holds it"
+    messages += list(call)
+    assert [t.id for m in messages for t in m.tokens] == undisturbed
+    (operation,) = messages[-1].finish.receipt.operations
+    assert {s.tokens for s in operation.sites} == {operation.tokens_in_scope}
+    wait_for(lambda: used(server) == len(server.pack.names), "the row to be free")
+
+
+def test_a_replaced_concept_is_the_new_one(server: Any, uploaded: str) -> None:
+    sad = pack_rows(server, "sad")
+    again = refused(lambda: upload(server.channel, sad, name=uploaded))
+    assert again.info.reason == "CONCEPT_EXISTS"
+    digest = upload(server.channel, sad, name=uploaded, replace=True).digest
+    assert concepts(server.channel)[uploaded].digest == digest
+    own = generate(server.channel, spec(PROMPT, add(uploaded, 0.3, SITES)))
+    assert ids(own) == ids(generate(server.channel, spec(PROMPT, add("sad", 0.3, SITES))))
+
+
+@pytest.fixture
+def crowded(server: Any) -> Iterator[Any]:
+    """The server with two rows of its bank left."""
+    from vagus_server.concepts.vectors import Vectors
+
+    bank = server.app.engine.bank
+    shape = (server.pack.sites, server.pack.manifest.model.hidden_size)
+    held = []
+
+    async def fill() -> None:
+        while bank.rows.used < bank.rows.capacity - 2:
+            array = np.full(shape, len(held) + 1, dtype=np.float16)
+            held.append(Vectors.of(array))
+            await bank.acquire(held[-1])
+
+    server.run(fill())
+    yield server
+    for vectors in held:
+        bank.release(vectors)
+
+
+def test_a_full_bank_refuses_and_leaves_nothing(crowded: Any) -> None:
+    server, rows = crowded, pack_rows(crowded, "happy")
+    capacity = str(server.app.engine.bank.rows.capacity)
+    metadata = {"capacity": capacity, "in_use": capacity}
+    upload(server.channel, rows * np.float16(0.5), name="one")
+    upload(server.channel, rows * np.float16(0.25), name="two")
+    try:
+        third = rows * np.float16(0.125)
+        check(refused(lambda: upload(server.channel, third, name="three")), FULL, metadata)
+        request = spec(PROMPT, inline(third, 0.1, SITES, RESIDUAL))
+        check(refused(lambda: generate(server.channel, request)), FULL, metadata)
+        assert "three" not in concepts(server.channel)
+        assert len(ids(generate(server.channel, spec(PROMPT, add("one", 0.1))))) == 16
+    finally:
+        delete(server.channel, "one")
+        delete(server.channel, "two")
+    upload(server.channel, third, name="three")
+    delete(server.channel, "three")
+
+
+def test_rows_pass_from_request_to_request_and_never_under_one(crowded: Any) -> None:
+    """Half a vector is other contents in the same direction, and steers alike."""
+    server, names = crowded, crowded.pack.names[:12]
+    expected = {
+        name: ids(generate(server.channel, spec(PROMPT, add(name, 0.3, SITES)))) for name in names
+    }
+
+    def run(n: int) -> None:
+        name = names[n % len(names)]
+        half = pack_rows(server, name) * np.float16(0.5)
+        operation = inline(half, 0.3, SITES, RESIDUAL)
+        # Every other one ends by a stop string: the engine hears of that last of all.
+        text = server.app.served.encoder.token_text(expected[name][7])
+        stop = [text] if n % 2 and text.strip() else []
+        response = generate(server.channel, spec(PROMPT, operation, stop=stop))
+        got = ids(response)
+        assert got == expected[name][: len(got)], name
+        assert len(got) == len(expected[name]) or stop
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(48)))
