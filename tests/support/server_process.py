@@ -35,7 +35,8 @@ class ServerProcess:
         seconds: float = 600,
     ) -> None:
         command = [sys.executable, "-m", "vagus_server", "serve", "--pack", str(PACK)]
-        command += ["--port", "0", "--metrics-port", "0", "--kv-cache-gib", "0.5", *arguments]
+        command += ["--port", "0", "--metrics-port", "0", "--kv-cache-gib", "0.5"]
+        command += ["--state", "", *arguments]
         self._command = command
         self._env = {**os.environ, **(env or {})}
         if v2:
