@@ -57,7 +57,7 @@ def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path
         before = generate(server.channel, request)
         listed = concepts(server.channel)
         call = half_an_upload(server)
-        server.process.kill()
+        server.kill()
         with pytest.raises(grpc.RpcError):
             call.result(60)
     with ServerProcess(*options) as server:

@@ -105,7 +105,7 @@ def test_inline_vectors_steer_as_the_concept_that_they_equal(server: Any, unit: 
 def test_a_concept_can_be_deleted_while_it_steers(server: Any) -> None:
     rows = pack_rows(server, "angry") * np.float16(0.5)
     upload(server.channel, rows, name="cross")
-    request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=96)
+    request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=64)
     undisturbed = ids(generate(server.channel, request, tenant=""))
     call = stream(server.channel, request)
     messages = [next(call)]
@@ -133,22 +133,13 @@ def test_a_replaced_concept_is_the_new_one(server: Any, uploaded: str) -> None:
 @pytest.fixture
 def crowded(server: Any) -> Iterator[Any]:
     """The server with two rows of its bank left."""
-    from vagus_server.concepts.vectors import Vectors
-
-    bank = server.app.engine.bank
-    shape = (server.pack.sites, server.pack.manifest.model.hidden_size)
-    held = []
-
-    async def fill() -> None:
-        while bank.rows.used < bank.rows.capacity - 2:
-            array = np.full(shape, len(held) + 1, dtype=np.float16)
-            held.append(Vectors.of(array))
-            await bank.acquire(held[-1])
-
-    server.run(fill())
+    rows = server.app.engine.bank.rows
+    taken = [f"taken {n}" for n in range(rows.capacity - 2 - rows.used)]
+    for content in taken:
+        rows.acquire(content)
     yield server
-    for vectors in held:
-        bank.release(vectors)
+    for content in taken:
+        rows.release(content)
 
 
 def test_a_full_bank_refuses_and_leaves_nothing(crowded: Any) -> None:

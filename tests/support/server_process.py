@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import grpc
+import psutil
 
 from support.app_thread import PACK
 
@@ -77,6 +78,14 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
+
+    def kill(self) -> None:
+        """Ends all of its processes at once, as a lack of memory or power does."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for process in processes:
+            process.kill()
+        self.process.wait(30)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

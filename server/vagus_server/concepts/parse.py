@@ -78,7 +78,7 @@ def parse_file(
     chosen = list(sites) or list(range(shape.sites))
     check_size(len(data), shape, field)
     try:
-        tensors = deserialize(data)
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError:
         _refuse(field, "is not a safetensors file")
     if len(tensors) != 1:
