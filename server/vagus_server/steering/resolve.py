@@ -1,5 +1,7 @@
 """Validates a request's program and resolves it against the concepts and the prompt."""
 
+from functools import lru_cache, partial
+
 import grpc
 
 from vagus.v1 import steering_pb2 as pb
@@ -16,6 +18,8 @@ from vagus_server.steering.scope import PromptMap
 #: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
 _SLACK = 1e-6
 _LONGEST = 1_000_000
+#: Inline vectors that are remembered: a program's.
+_INLINE = 8
 
 
 class Resolver:
@@ -30,7 +34,9 @@ class Resolver:
     def __init__(self, registry: Registry, max_operations: int, max_dose: float) -> None:
         self._registry = registry
         self._pack = registry.pack
-        self._shape = Shape(self._pack.sites, self._pack.manifest.model.hidden_size)
+        shape = Shape(self._pack.sites, self._pack.manifest.model.hidden_size)
+        # A program is resolved anew for each text of a call; its vectors need not be.
+        self._inline = lru_cache(_INLINE)(partial(_inline, shape))
         self._max_operations = max_operations
         self._max_dose = max_dose
 
@@ -108,7 +114,7 @@ class Resolver:
             return self._registry.find(message.concept, f"{field}.concept", tenant)
         if message.concept:
             invalid(f"{field}.inline", "stands in place of a concept, and one is named too")
-        return Concept("", parse_inline(message.inline, self._shape, f"{field}.inline"))
+        return self._inline(message.inline.SerializeToString(deterministic=True), field)
 
     def _gate(self, message: pb.Operation, sites: tuple[int, ...], field: str, tenant: str) -> Gate:
         gate, pack, path = message.gate, self._pack, f"{field}.gate"
@@ -151,6 +157,11 @@ class Resolver:
                 )
             lower, upper = (reference.mean + b * reference.deviation for b in (lower, upper))
         return Gate(concept.name, concept.vectors, site, lower, upper)
+
+
+def _inline(shape: Shape, message: bytes, field: str) -> Concept:
+    inline = pb.InlineVectors.FromString(message)
+    return Concept("", parse_inline(inline, shape, f"{field}.inline"))
 
 
 def _envelope(message: pb.Operation, prompt: PromptMap, field: str) -> Envelope:

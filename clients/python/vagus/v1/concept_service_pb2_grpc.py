@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ConceptServiceStub:
-    """Tells which concepts can be read and steered, and takes in a tenant's own.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     def __init__(self, channel):
@@ -68,7 +69,8 @@ class ConceptServiceStub:
 
 
 class ConceptServiceServicer:
-    """Tells which concepts can be read and steered, and takes in a tenant's own.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     def ListConcepts(self, request, context):
@@ -158,7 +160,8 @@ def add_ConceptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConceptService:
-    """Tells which concepts can be read and steered, and takes in a tenant's own.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     @staticmethod
