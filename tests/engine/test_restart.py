@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from support.app_thread import PACK
 from support.calls import add, generate, ids, spec
 from support.refusals import refused
 from support.server_process import ServerProcess
+from support.small_server import pack_rows
 from support.uploads import concepts, delete, parts, upload
 from vagus.v1 import concept_service_pb2 as pb
 from vagus.v1 import concept_service_pb2_grpc as pb_grpc
@@ -23,19 +23,12 @@ pytestmark = pytest.mark.engine
 PROMPT = "The evening began quietly, and"
 
 
-def rows(name: str) -> np.ndarray:
-    from vagus_server.packs.pack import Pack
-
-    pack = Pack.load(PACK)
-    return pack.vectors[pack.index[name]].astype(np.float16)
-
-
 def half_an_upload(server: ServerProcess) -> Any:
     """An upload that has begun and does not end."""
     begun = threading.Event()
 
     def messages() -> Iterator[pb.UploadConceptRequest]:
-        yield from list(parts(save({"v": rows("sad")}), size=1000, name="cut"))[:5]
+        yield from list(parts(save({"v": pack_rows("sad")}), size=1000, name="cut"))[:5]
         begun.set()
         threading.Event().wait(60)
 
@@ -48,11 +41,11 @@ def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path
     options = ("--eager", "--max-model-len", "256", "--max-running", "8")
     options += ("--vectors", "60", "--state", str(tmp_path / "state"))
     request = spec(PROMPT, add("still", 0.3, (10, 15)))
-    half = rows("calm") * np.float16(0.5)
+    half = pack_rows("calm") * np.float16(0.5)
     with ServerProcess(*options) as server:
         digest = upload(server.channel, half, name="still", description="kept").digest
-        upload(server.channel, rows("sad"), "acme", name="blue", sites=range(30))
-        upload(server.channel, rows("angry"), name="gone")
+        upload(server.channel, pack_rows("sad"), "acme", name="blue", sites=range(30))
+        upload(server.channel, pack_rows("angry"), name="gone")
         delete(server.channel, "gone")
         before = generate(server.channel, request)
         listed = concepts(server.channel)

@@ -1,15 +1,14 @@
 """Concepts uploaded to a running server, and inline vectors: as good as the pack's own."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from grpc import StatusCode
 
 from support.calls import ABSOLUTE, RESIDUAL, VECTOR, add, generate, ids, spec, stream
-from support.refusals import NO_CONCEPT, NOT_YET, Refusal, check, refused
+from support.refusals import NO_CONCEPT, NOT_YET, check, refused
+from support.small_server import pack_rows
 from support.uploads import concepts, delete, inline, upload
 from support.variants import naming
 from support.waiting import wait_for
@@ -20,18 +19,12 @@ pytestmark = pytest.mark.engine
 
 SITES = (10, 15)
 PROMPT = "The evening began quietly, and"
-FULL = Refusal(StatusCode.RESOURCE_EXHAUSTED, "VECTOR_BANK_FULL")
-
-
-def pack_rows(server: Any, name: str) -> np.ndarray:
-    """A concept of the pack, float16 [sites, hidden]."""
-    return server.pack.vectors[server.pack.index[name]].astype(np.float16)
 
 
 @pytest.fixture
 def uploaded(server: Any) -> Iterator[str]:
     """The pack's "calm" as the default tenant's own "still"."""
-    upload(server.channel, pack_rows(server, "calm"), name="still", description="calm again")
+    upload(server.channel, pack_rows("calm"), name="still", description="calm again")
     yield "still"
     if "still" in concepts(server.channel):
         delete(server.channel, "still")
@@ -80,7 +73,7 @@ def test_tenants_do_not_see_each_others_concepts(server: Any, uploaded: str) -> 
     request = spec(PROMPT, add(uploaded, 0.1))
     refusal = refused(lambda: generate(server.channel, request, tenant="other"))
     check(refusal, NO_CONCEPT, {"concept": uploaded})
-    upload(server.channel, pack_rows(server, "sad"), "other", name=uploaded)
+    upload(server.channel, pack_rows("sad"), "other", name=uploaded)
     try:
         theirs = concepts(server.channel, "other")[uploaded]
         assert theirs.digest == concepts(server.channel)["sad"].digest
@@ -91,7 +84,7 @@ def test_tenants_do_not_see_each_others_concepts(server: Any, uploaded: str) -> 
 @pytest.mark.parametrize("unit", [RESIDUAL, VECTOR, ABSOLUTE])
 def test_inline_vectors_steer_as_the_concept_that_they_equal(server: Any, unit: int) -> None:
     strength = {RESIDUAL: 0.3, VECTOR: 0.5, ABSOLUTE: 2.0}[unit]
-    rows = pack_rows(server, "desperate")
+    rows = pack_rows("desperate")
     own = generate(server.channel, spec(PROMPT, inline(rows, strength, SITES, unit)))
     packs = generate(server.channel, spec(PROMPT, add("desperate", strength, SITES, unit)))
     assert ids(own) == ids(packs)
@@ -103,7 +96,7 @@ def test_inline_vectors_steer_as_the_concept_that_they_equal(server: Any, unit: 
 
 
 def test_a_concept_can_be_deleted_while_it_steers(server: Any) -> None:
-    rows = pack_rows(server, "angry") * np.float16(0.5)
+    rows = pack_rows("angry") * np.float16(0.5)
     upload(server.channel, rows, name="cross")
     request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=64)
     undisturbed = ids(generate(server.channel, request, tenant=""))
@@ -121,65 +114,10 @@ def test_a_concept_can_be_deleted_while_it_steers(server: Any) -> None:
 
 
 def test_a_replaced_concept_is_the_new_one(server: Any, uploaded: str) -> None:
-    sad = pack_rows(server, "sad")
+    sad = pack_rows("sad")
     again = refused(lambda: upload(server.channel, sad, name=uploaded))
     assert again.info.reason == "CONCEPT_EXISTS"
     digest = upload(server.channel, sad, name=uploaded, replace=True).digest
     assert concepts(server.channel)[uploaded].digest == digest
     own = generate(server.channel, spec(PROMPT, add(uploaded, 0.3, SITES)))
     assert ids(own) == ids(generate(server.channel, spec(PROMPT, add("sad", 0.3, SITES))))
-
-
-@pytest.fixture
-def crowded(server: Any) -> Iterator[Any]:
-    """The server with two rows of its bank left."""
-    rows = server.app.engine.bank.rows
-    taken = [f"taken {n}" for n in range(rows.capacity - 2 - rows.used)]
-    for content in taken:
-        rows.acquire(content)
-    yield server
-    for content in taken:
-        rows.release(content)
-
-
-def test_a_full_bank_refuses_and_leaves_nothing(crowded: Any) -> None:
-    server, rows = crowded, pack_rows(crowded, "happy")
-    capacity = str(server.app.engine.bank.rows.capacity)
-    metadata = {"capacity": capacity, "in_use": capacity}
-    upload(server.channel, rows * np.float16(0.5), name="one")
-    upload(server.channel, rows * np.float16(0.25), name="two")
-    try:
-        third = rows * np.float16(0.125)
-        check(refused(lambda: upload(server.channel, third, name="three")), FULL, metadata)
-        request = spec(PROMPT, inline(third, 0.1, SITES, RESIDUAL))
-        check(refused(lambda: generate(server.channel, request)), FULL, metadata)
-        assert "three" not in concepts(server.channel)
-        assert len(ids(generate(server.channel, spec(PROMPT, add("one", 0.1))))) == 16
-    finally:
-        delete(server.channel, "one")
-        delete(server.channel, "two")
-    upload(server.channel, third, name="three")
-    delete(server.channel, "three")
-
-
-def test_rows_pass_from_request_to_request_and_never_under_one(crowded: Any) -> None:
-    """Half a vector is other contents in the same direction, and steers alike."""
-    server, names = crowded, crowded.pack.names[:12]
-    expected = {
-        name: ids(generate(server.channel, spec(PROMPT, add(name, 0.3, SITES)))) for name in names
-    }
-
-    def run(n: int) -> None:
-        name = names[n % len(names)]
-        half = pack_rows(server, name) * np.float16(0.5)
-        operation = inline(half, 0.3, SITES, RESIDUAL)
-        # Every other one ends by a stop string: the engine hears of that last of all.
-        text = server.app.served.encoder.token_text(expected[name][7])
-        stop = [text] if n % 2 and text.strip() else []
-        response = generate(server.channel, spec(PROMPT, operation, stop=stop))
-        got = ids(response)
-        assert got == expected[name][: len(got)], name
-        assert len(got) == len(expected[name]) or stop
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, range(48)))
