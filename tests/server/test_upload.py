@@ -278,6 +278,16 @@ def test_a_full_bank_refuses_what_is_new_and_counts_it() -> None:
             assert service.sample("vagus_requests_total", **labels) == count
 
 
+def test_names_of_one_content_are_bounded_too() -> None:
+    with SmallService(rows=6) as service:
+        for i in range(5):
+            upload(service.channel, GOOD, f"tenant-{i}", name="mine")
+        refusal = refused(lambda: upload(service.channel, GOOD, "tenant-5", name="mine"))
+        check(refusal, Refusal(FULL.code, "TOO_MANY_CONCEPTS"), {"limit": "5"})
+        upload(service.channel, GOOD, "tenant-0", name="mine", description="x", replace=True)
+        assert not service.registry.own("tenant-5")
+
+
 def test_a_disk_that_fails_leaves_the_old_concept(tmp_path: Path) -> None:
     store = Store(tmp_path, "0" * 32)
     with SmallService(store) as service:

@@ -75,7 +75,7 @@ class Registry:
         Once begun it ends, even if the caller is cancelled.
 
         Raises:
-            ApiError: CONCEPT_EXISTS.
+            ApiError: CONCEPT_EXISTS or TOO_MANY_CONCEPTS.
             BankFull: there is no room on the device.
         """
         return await _to_the_end(self._put(tenant, concept, replace))
@@ -93,6 +93,14 @@ class Registry:
                     f"metadata.name: {whose} has another concept of this name",
                     field="metadata.name",
                     concept=concept.name,
+                )
+            if old is None and self.registered >= self._bank.rows.capacity:
+                # Names of equal vectors share a row, and would never fill the bank.
+                raise ApiError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "TOO_MANY_CONCEPTS",
+                    f"{self.registered} concepts are registered, as many as this server takes",
+                    limit=self._bank.rows.capacity,
                 )
             await self._bank.acquire(concept.vectors)
             try:
@@ -120,6 +128,8 @@ class Registry:
             if self._store is not None:
                 await asyncio.to_thread(self._store.delete, tenant, name)
             del self._own[tenant][name]
+            if not self._own[tenant]:
+                del self._own[tenant]
             self._bank.release(concept.vectors)
 
 

@@ -165,7 +165,8 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         registered = list(registered)
-        distinct = len(pack.names) + len({vectors.digest for vectors in registered})
+        contents = [concept.vectors for concept in pack_concepts(pack).values()] + registered
+        distinct = len({vectors.digest for vectors in contents})
         if distinct >= settings.vectors:
             raise Unsupported(
                 f"the pack and the state have {distinct} concepts; the vector bank has room for "
