@@ -98,7 +98,7 @@ def test_inline_vectors_steer_as_the_concept_that_they_equal(server: Any, unit: 
 def test_a_concept_can_be_deleted_while_it_steers(server: Any) -> None:
     rows = pack_rows("angry") * np.float16(0.5)
     upload(server.channel, rows, name="cross")
-    request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=64)
+    request = spec(PROMPT, add("cross", 0.3, SITES), max_tokens=40)
     undisturbed = ids(generate(server.channel, request, tenant=""))
     call = stream(server.channel, request)
     messages = [next(call)]
