@@ -41,7 +41,8 @@ class ServerProcess:
         self._command = command
         self._env = {**os.environ, **(env or {})}
         if v2:
-            self._env["PYTHONPATH"] = str(V2_ON_CPU)
+            paths = [str(V2_ON_CPU), *filter(None, [self._env.get("PYTHONPATH")])]
+            self._env["PYTHONPATH"] = os.pathsep.join(paths)
             self._env["VLLM_USE_V2_MODEL_RUNNER"] = "1"
         self._seconds = seconds
         self.runner = 2 if v2 else 1
