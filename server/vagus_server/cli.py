@@ -73,6 +73,16 @@ def serve(
         str,
         typer.Option(help="How steering is placed: norm (fused with the next norm), hook or auto."),
     ] = "auto",
+    vectors: Annotated[
+        int, typer.Option(help="Most concepts on the device, the pack's and uploaded ones.")
+    ] = 1023,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder that keeps uploaded concepts; default: in the user's cache; an empty "
+            "one keeps nothing."
+        ),
+    ] = None,
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
@@ -117,6 +127,7 @@ def serve(
             eager=eager,
             installation=installation,
             adapters=_adapters(adapter or []),
+            vectors=vectors + 1,
             engine_options=options,
         )
         settings = ServerSettings(
@@ -126,6 +137,11 @@ def serve(
             insecure=insecure,
             metric_concepts=tuple(c for c in metric_concepts.split(",") if c),
             limits=Limits(max_dose=max_dose, max_requests=max_requests),
+            state=bundled.cache_root() / "state"
+            if state is None
+            else Path(state)
+            if state
+            else None,
         )
         model_name = name or (folder.name if model else bundled.NAME)
         if model_name in engine_settings.adapters:

@@ -15,6 +15,7 @@ from support.server_process import ServerProcess
 from support.small_pack import small_pack
 from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
 from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
+from vagus_server.concepts.registry import Registry
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine, EngineRequest, drain
 from vagus_server.engine.settings import EngineSettings
@@ -81,7 +82,7 @@ async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> No
         await run_canary(engine)
         assert len(engine.description["installed"]) == LAYERS
         ranks = [None] if engine.ranks == 1 else list(range(engine.ranks))
-        resolver = Resolver(pack, engine.vector_of, 8, 100)
+        resolver = Resolver(Registry(pack, engine.concepts, engine.bank), 8, 100)
         asked = [
             (prompt, message, rank)
             for prompt in (PROMPT, OTHER)

@@ -19,10 +19,10 @@ from vagus_server.steering.program import Program
 PACK = small_pack()
 METHODS = (
     "Generate", "StreamGenerate", "ReadText", "ListConcepts", "GetConcept", "ListPacks",
-    "GetPack", "ListModels", "GetModel",
+    "GetPack", "ListModels", "GetModel", "UploadConcept", "DeleteConcept",
 )  # fmt: skip
 CALM = operation(0, 3, a=(1.0, -1.0), doses=(0.5, -0.25))
-PROGRAM = Program((CALM, operation(1, concept="sad", vector=4)))
+PROGRAM = Program((CALM, operation(1, concept="sad")))
 
 
 class Watched(Metrics):

@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from support.small_pack import small_registry
 from vagus.v1 import steering_pb2
+from vagus_server.concepts.concept import pack_concepts
 from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.engine import EngineOutput, EngineRequest, Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
@@ -117,13 +119,14 @@ class _Offline:
         self.llm = LLMEngine(config, Executor.get_class(config), log_stats=False)
         self.sinks = Sinks((pack.sites, len(pack.names), 2), pack.sites)
         self.sinks.attach(self.llm.output_processor)
-        vector_of = {name: i + 1 for i, name in enumerate(pack.names)}
-        for name, index in vector_of.items():
+        concepts = pack_concepts(pack)
+        self._row_of = {c.vectors.digest: i for i, c in enumerate(concepts.values(), 1)}
+        for name, row in zip(concepts, self._row_of.values(), strict=True):
             data = pack.vectors[pack.index[name]].astype("<f2").tobytes()
-            self.llm.collective_rpc("vagus_put_vectors", args=(index, data))
-        self.llm.collective_rpc("vagus_put_readout_vectors", args=(list(vector_of.values()),))
+            self.llm.collective_rpc("vagus_put_vectors", args=(row, data))
+        self.llm.collective_rpc("vagus_put_readout_vectors", args=(list(self._row_of.values()),))
         self.description = self.llm.collective_rpc("vagus_describe")[0]
-        self._resolver = Resolver(pack, vector_of, 8, 100)
+        self._resolver = Resolver(small_registry(pack), 8, 100)
         self._adapters = settings.get("adapters", {})
         self._numbers = itertools.count()
 
@@ -152,7 +155,7 @@ class _Offline:
             engine: Any = self
             running[name] = Running(engine, request, sink), Result(prompt)
             digest = program.tables_digest if program else b""
-            order = Order(program.order_operations(), digest, EVERYWHERE)
+            order = Order(program.order_operations(self._row_of), digest, EVERYWHERE)
             parameters = SamplingParams(
                 temperature=0,
                 ignore_eos=True,

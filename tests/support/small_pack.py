@@ -1,7 +1,14 @@
 """A pack small enough to work out by hand."""
 
+import asyncio
+from collections.abc import Sequence
+
 import numpy as np
 
+from vagus_server.concepts.concept import pack_concepts
+from vagus_server.concepts.registry import Registry
+from vagus_server.concepts.store import Store, Stored
+from vagus_server.engine.bank import VectorBank
 from vagus_server.packs.pack import ConceptInfo, Manifest, ModelInfo, Pack
 
 NAMES = ("calm", "desperate", "happy", "sad")
@@ -37,3 +44,22 @@ def small_pack(
             "reference_std": draw.uniform(0.5, 2, size=shape).astype(np.float32),
         },
     )
+
+
+def small_registry(
+    pack: Pack, *, rows: int = 64, store: Store | None = None, stored: Sequence[Stored] = ()
+) -> Registry:
+    """A registry whose bank writes to nothing; `stored` must not need more than one loop."""
+
+    async def write(row: int, data: bytes) -> None:
+        await asyncio.sleep(0)
+
+    concepts = pack_concepts(pack)
+    bank = VectorBank(rows, write)
+
+    async def hold() -> None:
+        for vectors in [*(c.vectors for c in concepts.values()), *(s[1].vectors for s in stored)]:
+            await bank.acquire(vectors)
+
+    asyncio.run(hold())
+    return Registry(pack, concepts, bank, store, stored)

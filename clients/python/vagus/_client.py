@@ -10,6 +10,7 @@ import grpc
 
 from vagus import _calls
 from vagus._base import ClientBase
+from vagus._concepts import Concepts
 from vagus._operation import Program
 from vagus._prompt import PromptLike
 from vagus._request import GenerateOptions, generation_spec, read_request
@@ -119,12 +120,10 @@ class Client(ClientBase):
         request = read_request(inputs, concepts, program, model)
         return self._unary(_calls.read_text(request), timeout)
 
-    def concepts(self, *, timeout: float | None = None) -> list[Concept]:
-        """All concepts of the served pack, by name."""
-        pages = _calls.ConceptPages()
-        while call := pages.next_call():
-            pages.add(self._unary(call, timeout))
-        return pages.concepts
+    @cached_property
+    def concepts(self) -> Concepts:
+        """Called, the concepts of the pack and the tenant's own; `upload` and `delete` those."""
+        return Concepts(self._unary)
 
     def concept(self, name: str, *, vectors: bool = False, timeout: float | None = None) -> Concept:
         """One concept; with `vectors`, its vectors too."""
@@ -167,7 +166,7 @@ class Client(ClientBase):
         while True:
             try:
                 seconds = attempts.remaining()
-                response, rpc = method(call.request, timeout=seconds, metadata=self._metadata)
+                response, rpc = method(call.argument, timeout=seconds, metadata=self._metadata)
             except grpc.RpcError as failure:
                 delay = attempts.delay_after(cast(RpcStatus, failure))
             else:

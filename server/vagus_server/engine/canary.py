@@ -101,8 +101,7 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
             Operation(
                 action=ADD,
                 concept=concept,
-                concept_digest=pack.concept_digest(concept),
-                vector=engine.vector_of[concept],
+                vectors=engine.concepts[concept].vectors,
                 sites=sites,
                 a=tuple(share * pack.residual_norms[s] for s in sites),
                 b=(0.0,) * len(sites),

@@ -1,22 +1,35 @@
 """vLLM with the plugin, as the services see it: steered requests in, tokens and rows out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vagus_server.concepts.concept import pack_concepts
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.adapters import adapter_request
+from vagus_server.engine.bank import VectorBank
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.pin import Unsupported
-from vagus_server.plugin.wire import NO_END, Order, Range, order_to_extra_args
+from vagus_server.plugin.wire import (
+    NO_END,
+    Order,
+    OrderOperation,
+    Range,
+    order_to_extra_args,
+)
 from vagus_server.steering.program import Program, cache_salt
 from vagus_server.steering.receipt import Ledger, Mismatch
+
+#: How often, and how many seconds apart, a row that a worker still uses is tried again.
+_PUT_ATTEMPTS, _PUT_SECONDS = 1000, 0.01
 
 
 class EngineUnavailable(RuntimeError):
@@ -100,11 +113,14 @@ class Running:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
-            async for output in self._engine.raw_outputs(self.request):
-                self._take(output)
-                if output.finish_reason is not None:
-                    self._balance()
-                yield output
+            # Closed before the request is forgotten: the engine then hears of an abort before
+            # it hears of whatever takes the request's place.
+            async with aclosing(self._engine.raw_outputs(self.request)) as outputs:
+                async for output in outputs:
+                    self._take(output)
+                    if output.finish_reason is not None:
+                        self._balance()
+                    yield output
         except EngineDeadError:
             raise EngineUnavailable("the engine has died") from None
 
@@ -140,26 +156,39 @@ class Engine:
         self.llm = llm
         self.plugin = plugin
         self.pack = pack
-        #: Index of each concept in the device's vector bank; 0 is "nothing".
-        self.vector_of = {name: i + 1 for i, name in enumerate(pack.names)}
+        self.concepts = pack_concepts(pack)
+        self.bank = VectorBank(plugin.vectors, self._put_vectors)
         #: Folders of the LoRA adapters, by name.
         self.adapters: dict[str, Path] = {}
         self.description: dict[str, Any] = {}
         self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2), plugin.sites)
 
     @classmethod
-    async def start(cls, settings: EngineSettings, pack: Pack) -> "Engine":
-        """Starts vLLM, checks what was installed there and uploads the pack.
+    async def start(
+        cls, settings: EngineSettings, pack: Pack, registered: Iterable[Vectors] = ()
+    ) -> "Engine":
+        """Starts vLLM, checks what was installed there and fills the vector bank.
+
+        This is the one place where a worker gets its vectors: vLLM replaces none while it
+        runs, it ends instead.
+
+        Args:
+            settings: of the engine.
+            pack: its concepts are read, and can be steered.
+            registered: further vectors to hold, once for each time that they are given.
 
         Raises:
             Unsupported: the engine cannot be steered truthfully.
         """
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        if len(pack.names) >= settings.vectors:
+        registered = list(registered)
+        contents = [concept.vectors for concept in pack_concepts(pack).values()] + registered
+        distinct = len({vectors.digest for vectors in contents})
+        if distinct >= settings.vectors:
             raise Unsupported(
-                f"the pack has {len(pack.names)} concepts; the vector bank has room for "
-                f"{settings.vectors - 1}"
+                f"the pack and the state have {distinct} concepts; the vector bank has room for "
+                f"{settings.vectors - 1}: raise --vectors"
             )
         plugin = PluginConfig(
             sites=pack.sites,
@@ -173,13 +202,13 @@ class Engine:
         engine = cls(AsyncLLM.from_vllm_config(config), plugin, pack)
         engine.adapters = settings.adapters
         try:
-            await engine._prepare()
+            await engine._prepare(registered)
         except BaseException:
             engine.shutdown()
             raise
         return engine
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, registered: Iterable[Vectors]) -> None:
         self.sinks.attach(self.llm.output_processor)
         described = await self._rpc("vagus_describe")
         if any(d["fingerprint"] != self.plugin.fingerprint() for d in described):
@@ -193,10 +222,23 @@ class Engine:
         self.description = described[0] | {"installed": installed}
         for name in self.adapters:
             await self.llm.add_lora(adapter_request(self.adapters, name))
-        for name, index in self.vector_of.items():
-            vectors = self.pack.vectors[self.pack.index[name]]
-            await self._rpc("vagus_put_vectors", index, vectors.astype("<f2").tobytes())
-        await self._rpc("vagus_put_readout_vectors", list(self.vector_of.values()))
+        rows = [await self.bank.acquire(concept.vectors) for concept in self.concepts.values()]
+        await self._rpc("vagus_put_readout_vectors", rows)
+        for vectors in registered:
+            await self.bank.acquire(vectors)
+
+    async def _put_vectors(self, row: int, data: bytes) -> None:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        for _ in range(_PUT_ATTEMPTS):
+            try:
+                if all(await self._rpc("vagus_put_vectors", row, data)):
+                    return
+            except EngineDeadError:
+                raise EngineUnavailable("the engine has died") from None
+            # A request that is over here can still be in a worker, which then refuses.
+            await asyncio.sleep(_PUT_SECONDS)
+        raise RuntimeError(f"row {row} of the vector bank never came free on the workers")
 
     async def _rpc(self, method: str, *args: Any) -> list[Any]:
         """Calls a method of every worker, of all data-parallel engines; returns all results."""
@@ -229,7 +271,20 @@ class Engine:
         self.sinks.close(request.request_id)
 
     async def raw_outputs(self, request: EngineRequest) -> AsyncGenerator[EngineOutput]:
-        """vLLM's outputs, as ours."""
+        """vLLM's outputs, as ours.
+
+        Raises:
+            BankFull: there is no room for the request's vectors; it has not been started.
+        """
+        async with self.bank.holding(request.program.contents.values()) as row_of:
+            operations = request.program.order_operations(row_of)
+            async with aclosing(self._generate(request, operations)) as outputs:
+                async for output in outputs:
+                    yield output
+
+    async def _generate(
+        self, request: EngineRequest, operations: tuple[OrderOperation, ...]
+    ) -> AsyncGenerator[EngineOutput]:
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -237,7 +292,7 @@ class Engine:
         prompt_tokens = len(request.token_ids)
         turn = ((prompt_tokens - 1, NO_END),) if request.monitor else ()
         order = Order(
-            operations=request.program.order_operations(),
+            operations=operations,
             digest=request.program.tables_digest if request.program else b"",
             read=(*request.read, *turn),
         )
@@ -248,23 +303,24 @@ class Engine:
             skip_reading_prefix_cache=request.reads_prompt,
         )
         prompt = tokens_input(request.token_ids, cache_salt=cache_salt(request.tenant))
-        outputs = self.llm.generate(
+        generation = self.llm.generate(
             prompt,
             parameters,
             request.request_id,
             lora_request=adapter_request(self.adapters, request.adapter),
             data_parallel_rank=request.rank,
         )
-        async for output in outputs:
-            completion = output.outputs[0]
-            yield EngineOutput(
-                text=completion.text,
-                token_ids=list(completion.token_ids),
-                logprobs=completion.logprobs,
-                finish_reason=completion.finish_reason,
-                stop_reason=completion.stop_reason,
-                cached_tokens=output.num_cached_tokens or 0,
-            )
+        async with aclosing(generation) as outputs:
+            async for output in outputs:
+                completion = output.outputs[0]
+                yield EngineOutput(
+                    text=completion.text,
+                    token_ids=list(completion.token_ids),
+                    logprobs=completion.logprobs,
+                    finish_reason=completion.finish_reason,
+                    stop_reason=completion.stop_reason,
+                    cached_tokens=output.num_cached_tokens or 0,
+                )
 
     async def usage(self) -> dict[str, int]:
         """Requests and slots that the workers hold, greatest over the ranks."""

@@ -27,7 +27,9 @@ from vagus.v1 import (
     model_service_pb2,
     readout_service_pb2,
 )
+from vagus_server.concepts.registry import Registry
 from vagus_server.engine.engine import Running
+from vagus_server.engine.rows import Rows
 from vagus_server.engine.sink import Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.pin import VLLM_VERSION
@@ -153,6 +155,17 @@ class Metrics:
             "vagus_program_slots_capacity", "Distinct programs that can run at once.", registry=r
         )
         self.slots_capacity.set(slots)
+        self.concepts_registered = Gauge(
+            "vagus_concepts_registered", "Concepts that tenants have uploaded.", registry=r
+        )
+        self.vector_rows_used = Gauge(
+            "vagus_vector_rows_used",
+            "Rows of the vector bank that a concept or a request needs, the pack's included.",
+            registry=r,
+        )
+        self.vector_rows_capacity = Gauge(
+            "vagus_vector_rows_capacity", "Rows of the vector bank.", registry=r
+        )
         self.worker_requests = Gauge(
             "vagus_worker_requests", "Requests that the engine's workers hold.", registry=r
         )
@@ -272,6 +285,12 @@ class Metrics:
             for concept, dose in doses.items():
                 if concept in self._concepts:
                     self.dose.labels(concept).observe(dose)
+
+    def watch(self, registry: Registry, rows: Rows) -> None:
+        """Shows, from now on, the concepts of a registry and the rows of a vector bank."""
+        self.concepts_registered.set_function(lambda: registry.registered)
+        self.vector_rows_used.set_function(lambda: rows.used)
+        self.vector_rows_capacity.set(rows.capacity)
 
     def worker(self, requests: int, slots: int) -> None:
         """Takes what the workers report of their tables."""

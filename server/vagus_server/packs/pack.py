@@ -132,17 +132,6 @@ class Pack:
         """Unit directions, float32 [concepts, sites, hidden]."""
         return (self.vectors / self._norms[:, :, None]).astype(np.float32)
 
-    def concept_digest(self, concept: str) -> str:
-        """SHA-256 of a concept's vectors, hexadecimal."""
-        return self._digests[concept]
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {
-            name: hashlib.sha256(self.vectors[i].astype("<f4").tobytes()).hexdigest()
-            for name, i in self.index.items()
-        }
-
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Loads and checks a pack; raises PackError."""

@@ -156,7 +156,13 @@ class SteeringWorker(Worker):
         }
 
     def vagus_put_vectors(self, index: int, data: bytes) -> bool:
-        """Writes one concept's vectors, float16 [sites, hidden]."""
+        """Writes one concept's vectors, float16 [sites, hidden].
+
+        False, and nothing is written, while a request that is known here refers to them: a
+        request can be over for the frontend and still run here for a step.
+        """
+        if self.batch.refers_to(index):
+            return False
         self.tables.put_vectors(index, data)
         return True
 

@@ -99,11 +99,15 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             sampling["structured_outputs"] = served.structures.argument(
                 spec.sampling.structure, "spec.sampling.structure"
             )
-        program = served.resolver.resolve(spec.program, prompt.map, "spec.program")
+        program = served.resolver.resolve(spec.program, prompt.map, "spec.program", call.tenant)
         selection = renderer = None
         if spec.HasField("readouts"):
             selection = resolve_selection(
-                spec.readouts, served.pack, served.readout_sites, "spec.readouts"
+                spec.readouts,
+                served.pack,
+                served.readout_sites,
+                "spec.readouts",
+                served.registry.own(call.tenant),
             )
             renderer = Renderer(selection, served.pack, served.readout_sites)
             tokens = len(selection.prompt_positions(len(token_ids)))

@@ -47,6 +47,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
             capabilities=self._capabilities(),
             packs=[served.pack.name],
             runtime=self._runtime(),
+            fingerprint=served.pack.manifest.model.fingerprint,
         )
 
     def _capabilities(self) -> pb.Capabilities:

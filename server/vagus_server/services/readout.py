@@ -54,7 +54,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         requests = []
         for i, message in enumerate(request.inputs):
             prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
-            program = served.resolver.resolve(request.program, prompt.map, "program")
+            program = served.resolver.resolve(request.program, prompt.map, "program", call.tenant)
             ids = prompt.ids
             requests.append(
                 EngineRequest(
@@ -88,7 +88,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         if not wanted.last_prompt_token:
             wanted.prompt = True
         served = self._served
-        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts")
+        own = served.registry.own(current_call.get().tenant)
+        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts", own)
 
     async def _read(
         self, request: EngineRequest, selection: Selection, renderer: Renderer

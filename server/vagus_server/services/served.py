@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from vagus_server.concepts.registry import Registry
 from vagus_server.engine.engine import Engine
 from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
@@ -27,14 +28,17 @@ class Limits:
 
 
 class Served:
-    """One served model with its pack."""
+    """One served model with its pack and the concepts uploaded for it."""
 
-    def __init__(self, name: str, engine: Engine, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, name: str, engine: Engine, metrics: Metrics, limits: Limits, registry: Registry
+    ) -> None:
         config = engine.llm.vllm_config.model_config
         self.name = name
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
+        self.registry = registry
         self.pack: Pack = engine.pack
         self.max_model_len: int = config.max_model_len
         self.vocabulary_size: int = config.get_vocab_size()
@@ -43,9 +47,7 @@ class Served:
             engine.llm.get_tokenizer(), self.vocabulary_size, self.max_model_len
         )
         self.structures = Structures(engine.llm.vllm_config, engine.llm.get_tokenizer())
-        self.resolver = Resolver(
-            self.pack, engine.vector_of, engine.plugin.operations, limits.max_dose
-        )
+        self.resolver = Resolver(registry, engine.plugin.operations, limits.max_dose)
 
     def check_model(self, name: str) -> str:
         """Returns the adapter's name where name is one's, or "" where it is the model's or empty.
@@ -72,6 +74,17 @@ class Served:
                 "PACK_NOT_FOUND",
                 f"no pack {short(name)} is served here; {self.pack.name} is",
                 pack=name,
+            )
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Raises MODEL_NOT_FOUND unless the fingerprint is the served model's."""
+        served = self.pack.manifest.model.fingerprint
+        if fingerprint != served:
+            raise ApiError(
+                grpc.StatusCode.NOT_FOUND,
+                "MODEL_NOT_FOUND",
+                f"the vectors were made for the model {short(fingerprint)}; {served} is served",
+                model=fingerprint,
             )
 
     def check_unused(self, request_id: str, *engine_ids: str) -> None:
