@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vagus_server
+from vagus_server.evaluate.cli import evaluate
 from vagus_server.extract.cli import extract
 from vagus_server.models import bundled
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command()(extract)
+app.command()(evaluate)
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 

@@ -90,7 +90,7 @@ def check(evidence: Evidence, lens: Lens | None) -> Section:
         "stories had to avoid. Pieces of words count where they have four letters or more. "
         "(Of Llama-3.1-8B, 34 of 171 concepts had their own token among the first 20.)"
     )
-    section.figures += [
+    figures = [
         Figure(
             f"own word or a synonym among the first {TOP}",
             float(hits.mean()),
@@ -107,6 +107,7 @@ def check(evidence: Evidence, lens: Lens | None) -> Section:
             note=f"{names_alone.sum()} of {len(names_alone)}",
         ),
     ]
+    section.figures.extend(figures)
     rows = [
         [name, _joined(lens, order[0][c]), _joined(lens, order[1][c])]
         for c, name in enumerate(e.names)
