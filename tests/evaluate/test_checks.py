@@ -1,37 +1,22 @@
 """Each check finds what was planted, and nothing where nothing was planted."""
 
-import numpy as np
 import pytest
 
-from support import planted
-from vagus_server.evaluate.evidence import Evidence
-from vagus_server.evaluate.lens import Lens
 from vagus_server.evaluate.result import Figure, Section
-from vagus_server.evaluate.run import checks
 
 
 def figures(sections: list[Section]) -> dict[str, Figure]:
     return {f"{s.key}: {f.name}": f for s in sections for f in s.figures}
 
 
-def lens(evidence: Evidence) -> Lens:
-    """Every concept's name is a token that its own vector raises, among meaningless ones."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((400, planted.HIDDEN))
-    weights = np.concatenate([evidence.units, noise / np.linalg.norm(noise, axis=1)[:, None]])
-    tokens = [f" {name}" for name in evidence.names] + ["##"] * len(noise)
-    return Lens(weights.astype(np.float32), tokens, "planted")
+@pytest.fixture(scope="module")
+def found(sections: list[Section]) -> dict[str, Figure]:
+    return figures(sections)
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Figure]:
-    evidence = planted.evidence(signal=1.5)
-    return figures(checks(evidence, lens(evidence)))
-
-
-@pytest.fixture(scope="module")
-def nothing() -> dict[str, Figure]:
-    return figures(checks(planted.evidence(signal=0.0), None))
+def nothing(empty: list[Section]) -> dict[str, Figure]:
+    return figures(empty)
 
 
 HIGH = {
@@ -90,7 +75,7 @@ def test_nothing_is_found_where_nothing_is(nothing: dict[str, Figure], name: str
         assert figure.verdict == "missed"
 
 
-def test_a_model_without_the_named_weights_has_no_lens() -> None:
-    sections = {s.key: s for s in checks(planted.evidence(signal=1.5), None)}
-    assert not sections["logit_lens"].figures
-    assert "lm_head.weight" in sections["logit_lens"].method[0]
+def test_a_model_without_the_named_weights_has_no_lens(again: list[Section]) -> None:
+    lens = next(section for section in again if section.key == "logit_lens")
+    assert not lens.figures
+    assert "lm_head.weight" in lens.method[0]

@@ -6,17 +6,22 @@ from pathlib import Path
 import pytest
 
 from support import planted
+from vagus_server.evaluate.evidence import Evidence
 from vagus_server.evaluate.report import write_report
-from vagus_server.evaluate.run import checks
+from vagus_server.evaluate.result import Section
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two runs from the same numbers."""
+def written(
+    evidence: Evidence,
+    sections: list[Section],
+    again: list[Section],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Path]:
+    """Two runs from the same numbers; but for the lens, which only the first one has."""
     folders = [tmp_path_factory.mktemp("report") for _ in range(2)]
-    for folder in folders:
-        evidence = planted.evidence(signal=1.5)
-        write_report(folder, evidence, checks(evidence, None))
+    for folder, found in zip(folders, (sections, again), strict=True):
+        write_report(folder, evidence, [s for s in found if s.key != "logit_lens"])
     return folders
 
 
