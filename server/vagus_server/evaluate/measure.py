@@ -1,5 +1,6 @@
 """What the engine is asked for: means of stories, and of stretches of chats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class Measurer:
 
 
 def chat_tokens(
-    tokenizer: Any, messages: list[tuple[int, str]], reply: bool
+    tokenizer: Any, messages: Sequence[tuple[int, str]], reply: bool
 ) -> tuple[list[int], list[Range]]:
     """Tokens of a chat, and the positions that hold each message's words.
 
@@ -142,7 +143,7 @@ def chat_tokens(
     """
     if not tokenizer.chat_template:
         raise ValueError("the model has no chat template")
-    chat = RenderedChat.of(tokenizer, messages, reply)
+    chat = RenderedChat.of(tokenizer, list(messages), reply)
     turns = chat.turns()
     if turns is None:
         raise ValueError("the chat template changes what it is given: words cannot be located")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from vagus_server.evaluate.result import Picture
 
 BLUE, RED, GREY, GREEN, VIOLET = "#2060a0", "#b03030", "#909090", "#2e7d4f", "#7b4fa0"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -124,7 +124,7 @@ def _figures(e: Evidence, what: str, position: str, reading: Reading) -> list[Fi
 
 def _table(e: Evidence, name: str, rows: list[Scenario], readings: dict[str, Reading]) -> Table:
     columns = ["concept", "scenario"]
-    cells = [[row.concept, row.text] for row in rows]
+    cells: list[list[str | int]] = [[row.concept, row.text] for row in rows]
     for position, reading in readings.items():
         everything = Reading(reading.x, reading.rows[reading.own], np.arange(len(e.names)))
         columns += [f"{position}: rank in the set, centred", f"rank of {len(e.names)}, centred"]
