@@ -56,6 +56,7 @@ def read_request(
     concepts: ReadoutsLike | None,
     program: Program | None,
     model: str,
+    logprobs: bool = False,
 ) -> ReadTextRequest:
     """What ReadText is asked.
 
@@ -68,4 +69,5 @@ def read_request(
         inputs=prompt_messages(inputs),
         readouts=selection_message(concepts, default_tokens="prompt"),
         program=program_message(program),
+        logprobs=logprobs,
     )

@@ -29,13 +29,15 @@ class PackError(ValueError):
     """The pack cannot be trusted or does not fit the model; the message says why."""
 
 
-class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the manifest says of a concept."""
 
     name: str
     description: str
     held_out_top1: float | None = None
     held_out_top5: float | None = None
+    #: By site: the smallest measured dose at which the text fell apart, in mean residual norms.
+    collapse_dose: dict[int, float] = {}
 
 
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +113,11 @@ class Pack:
         """Length of a concept's vector at a site."""
         return float(self._norms[self.index[concept], site])
 
+    def collapse_dose(self, concept: str, site: int) -> float | None:
+        """Smallest measured dose at which steering here made the text fall apart, if any."""
+        i = self.index.get(concept)
+        return None if i is None else self.manifest.concepts[i].collapse_dose.get(site)
+
     @cached_property
     def unit_vectors(self) -> np.ndarray:
         """Unit directions, float32 [concepts, sites, hidden]."""
@@ -155,9 +162,12 @@ def _read_manifest(path: Path) -> Manifest:
     names = [concept.name for concept in manifest.concepts]
     if not names or len(set(names)) != len(names) or not all(names):
         raise PackError("concept names must be present, distinct and not empty")
-    for site in (manifest.readout_site, manifest.steering_site):
+    doses = [item for c in manifest.concepts for item in c.collapse_dose.items()]
+    for site in (manifest.readout_site, manifest.steering_site, *dict(doses)):
         if not 0 <= site < manifest.model.sites:
             raise PackError(f"site {site} is not one of the model's {manifest.model.sites}")
+    if not all(0 < dose < float("inf") for _, dose in doses):
+        raise PackError("collapse doses must be finite and above 0")
     return manifest
 
 

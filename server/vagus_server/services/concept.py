@@ -80,6 +80,7 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
                 reference_mean=float(pack.reference_mean[i, site]),
                 reference_deviation=float(pack.reference_std[i, site]),
                 vector=pack.vectors[i, site].tolist() if include_vectors else (),
+                collapse_dose=pack.collapse_dose(name, site),
             )
         return concept
 
