@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vagus_server
+from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
 from vagus_server.models import bundled
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command()(extract)
+app.add_typer(experiments, name="experiment")
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 
