@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SERVER = [
     *(sys.executable, "-m", "vagus_server", "serve"),
     *("--port", "0", "--metrics-port", "0", "--eager", "--max-model-len", "1024"),
-    *("--max-running", "16", "--kv-cache-gib", "0.5"),
+    *("--max-running", "16", "--kv-cache-gib", "0.5", "--state", ""),
 ]
 METRICS = (
     'vagus_requests_total{code="OK",method="StreamGenerate"}',

@@ -24,6 +24,9 @@ from vagus.v1 import (
     readout_service_pb2,
     readout_service_pb2_grpc,
 )
+from vagus_server.concepts.parse import Shape
+from vagus_server.concepts.registry import Registry
+from vagus_server.concepts.store import Store, Stored
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
 from vagus_server.engine.settings import EngineSettings
@@ -66,6 +69,7 @@ class ServerSettings:
         insecure: listen beyond loopback in plaintext.
         metric_concepts: concepts that get histograms; empty takes all of the pack.
         limits: see Limits.
+        state: folder that keeps uploaded concepts over a restart; None keeps nothing.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +78,7 @@ class ServerSettings:
     insecure: bool = False
     metric_concepts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    state: Path | None = None
 
 
 def load_pack_for(model: Path, folder: Path) -> Pack:
@@ -139,6 +144,7 @@ class App:
         self.settings = settings
         self._pack = pack
         self._metrics_server: Any = None
+        self._store: Store | None = None
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -148,15 +154,30 @@ class App:
             raise ValueError(
                 f"refusing to listen on {settings.host} in plaintext; use --insecure to insist"
             )
-        self.engine = await Engine.start(self._engine_settings, self._pack)
+        model, stored = self._pack.manifest.model, list[Stored]()
+        if settings.state is not None:
+            self._store = Store(settings.state, model.fingerprint)
         try:
-            await run_canary(self.engine)
-            await self._listen()
+            if self._store is not None:
+                stored = self._store.load(Shape(model.sites, model.hidden_size))
+            self.engine = await Engine.start(
+                self._engine_settings, self._pack, [one.concept.vectors for one in stored]
+            )
+            try:
+                await run_canary(self.engine)
+                await self._listen(stored)
+            except BaseException:
+                self.engine.shutdown()
+                raise
         except BaseException:
-            self.engine.shutdown()
+            self._close_store()
             raise
 
-    async def _listen(self) -> None:
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    async def _listen(self, stored: list[Stored]) -> None:
         settings, pack = self.settings, self._pack
         unknown = [c for c in settings.metric_concepts if c not in pack.index]
         if unknown:
@@ -167,7 +188,10 @@ class App:
             self._name,
             self.engine.plugin.slots - 1,
         )
-        self.served = Served(self._name, self.engine, metrics, settings.limits)
+        engine = self.engine
+        registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
+        metrics.watch(registry, engine.bank.rows)
+        self.served = Served(self._name, engine, metrics, settings.limits, registry)
         self.server, self.health = build_server(self.served, metrics)
         self.port = self.server.add_insecure_port(f"{settings.host}:{settings.port}")
         self.metrics_port: int | None = None
@@ -206,3 +230,4 @@ class App:
             self._metrics_server.shutdown()
             self._metrics_server.server_close()
         self.engine.shutdown()
+        self._close_store()

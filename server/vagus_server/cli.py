@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vagus_server
+from vagus_server.evaluate.cli import evaluate
 from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
 from vagus_server.models import bundled
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.command()(extract)
+app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
@@ -75,9 +77,26 @@ def serve(
         str,
         typer.Option(help="How steering is placed: norm (fused with the next norm), hook or auto."),
     ] = "auto",
+    vectors: Annotated[
+        int, typer.Option(help="Most concepts on the device, the pack's and uploaded ones.")
+    ] = 1023,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder that keeps uploaded concepts; default: in the user's cache; an empty "
+            "one keeps nothing."
+        ),
+    ] = None,
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A LoRA adapter that requests can name as their model; may be repeated.",
+        ),
+    ] = None,
     engine_options: Annotated[
         str, typer.Option(help="Further vLLM engine arguments, as a JSON object.")
     ] = "{}",
@@ -111,6 +130,8 @@ def serve(
             tensor_parallel=tensor_parallel,
             eager=eager,
             installation=installation,
+            adapters=_adapters(adapter or []),
+            vectors=vectors + 1,
             engine_options=options,
         )
         settings = ServerSettings(
@@ -120,8 +141,15 @@ def serve(
             insecure=insecure,
             metric_concepts=tuple(c for c in metric_concepts.split(",") if c),
             limits=Limits(max_dose=max_dose, max_requests=max_requests),
+            state=bundled.cache_root() / "state"
+            if state is None
+            else Path(state)
+            if state
+            else None,
         )
         model_name = name or (folder.name if model else bundled.NAME)
+        if model_name in engine_settings.adapters:
+            raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
         code = asyncio.run(_serve(App(model_name, engine_settings, settings, loaded), model_name))
     except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
@@ -160,6 +188,16 @@ def version() -> None:
     from vagus_server.plugin.pin import VLLM_VERSION
 
     typer.echo(f"vagus-server {vagus_server.__version__} (vLLM {VLLM_VERSION})")
+
+
+def _adapters(options: list[str]) -> dict[str, Path]:
+    adapters = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not name or not folder or name in adapters:
+            raise typer.BadParameter(f"--adapter is NAME=FOLDER, each name once; got {option}")
+        adapters[name] = Path(folder).resolve()
+    return adapters
 
 
 def _on_cpu() -> bool:

@@ -50,9 +50,12 @@ class ScriptedServer(
     async def _answer(self, request: Any, context: Any) -> Any:
         return await anext(self._stream(request, context))
 
+    async def UploadConcept(self, requests: Any, context: Any) -> Any:  # noqa: N802
+        return await self._answer([request async for request in requests], context)
+
     StreamGenerate = _stream
     Generate = ReadText = ListConcepts = GetConcept = ListPacks = GetPack = _answer
-    ListModels = GetModel = Check = _answer
+    ListModels = GetModel = Check = DeleteConcept = _answer
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from vagus._sampling import sampling_message
 from vagus._selection import selection_message
 from vagus.v1.generation_service_pb2 import GenerationSpec
 from vagus.v1.readout_pb2 import ReadoutSelection
-from vagus.v1.sampling_pb2 import Sampling
+from vagus.v1.sampling_pb2 import Choices, Sampling, Structure
 
 USER = {"role": "user", "content": "Hi"}
 USER_PROTO = {"role": "ROLE_USER", "content": "Hi"}
@@ -96,11 +96,30 @@ def test_unknown_names_are_value_errors() -> None:
 
 
 def test_sampling_options_are_the_protos_fields() -> None:
-    fields = {field.name for field in Sampling.DESCRIPTOR.fields}
-    assert SamplingOptions.__annotations__.keys() == fields
+    fields = {field.name for field in Sampling.DESCRIPTOR.fields} - {"structure"}
+    forms = {field.name for field in Structure.DESCRIPTOR.fields}
+    assert SamplingOptions.__annotations__.keys() == fields | forms
     spec = {field.name for field in GenerationSpec.DESCRIPTOR.fields}
-    own = GenerateOptions.__annotations__.keys() - fields
+    own = GenerateOptions.__annotations__.keys() - fields - forms
     assert own | {"prompt", "sampling", "program", "readouts"} == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "structure"),
+    [
+        ({"json_schema": {"type": "null"}}, Structure(json_schema='{"type": "null"}')),
+        ({"json_schema": '{"type":"null"}'}, Structure(json_schema='{"type":"null"}')),
+        ({"regex": "a+"}, Structure(regex="a+")),
+        ({"choices": ["yes", "no"]}, Structure(choices=Choices(texts=["yes", "no"]))),
+    ],
+)
+def test_structures(options: SamplingOptions, structure: Structure) -> None:
+    assert sampling_message(options) == Sampling(structure=structure)
+
+
+def test_a_text_has_one_structure() -> None:
+    with pytest.raises(ValueError, match="json_schema, regex"):
+        sampling_message({"regex": "a", "json_schema": "{}"})
 
 
 def test_sampling_keeps_zero_apart_from_unset() -> None:

@@ -18,7 +18,7 @@ def reference(model_folder: Path) -> Reference:
     from vagus_server.packs.pack import Pack
 
     pack = Pack.load(PACK)
-    return Reference(model_folder, PACK, pack.names, pack.readout_site, pack.steering_site)
+    return Reference.load(model_folder, PACK, pack.names, pack.readout_site, pack.steering_site)
 
 
 @pytest.fixture(scope="session", params=["v1", "v2"])

@@ -43,7 +43,7 @@ from vagus.v1 import model_service_pb2 as model
 from vagus.v1 import prompt_pb2, steering_pb2
 from vagus.v1.prompt_pb2 import Prompt, TokenIds
 from vagus.v1.readout_pb2 import ConceptNames, ReadoutSelection
-from vagus.v1.sampling_pb2 import Sampling
+from vagus.v1.sampling_pb2 import Choices, Sampling, Structure
 from vagus.v1.steering_pb2 import Ablate, Clamp, Envelope, Gate, Operation, Range, ScopeRule
 
 pytestmark = pytest.mark.engine
@@ -147,6 +147,24 @@ CASES: list[tuple[str, Message, Refusal, dict[str, str]]] = [
     ("empty rule", scoped(), BAD, {"field": f"{OPERATION}.scope.include[0].rule"}),
     ("no phase", scoped(phase=0), BAD, {"field": f"{OPERATION}.scope.include[0].phase"}),
     ("unknown phase", scoped(phase=12), BAD, {"value": "12"}),
+    # Structure
+    ("no form", sample(structure=Structure()), BAD, {"field": f"{SAMPLING}.structure.form"}),
+    ("broken schema", sample(structure=Structure(json_schema='{"type": ')), BAD,
+     {"field": f"{SAMPLING}.structure.json_schema"}),
+    ("schema of no type", sample(structure=Structure(json_schema='{"type": "feeling"}')), BAD,
+     {"field": f"{SAMPLING}.structure.json_schema"}),
+    ("schema that ends nowhere", sample(structure=Structure(json_schema="[" * 20_000)), BAD,
+     {"field": f"{SAMPLING}.structure.json_schema"}),
+    ("enormous schema", sample(structure=Structure(json_schema="x" * 65_537)), BAD,
+     {"field": f"{SAMPLING}.structure.json_schema", "value": "65537", "limit": "65536"}),
+    ("broken regex", sample(structure=Structure(regex="(calm")), BAD,
+     {"field": f"{SAMPLING}.structure.regex"}),
+    ("empty regex", sample(structure=Structure(regex="")), BAD,
+     {"field": f"{SAMPLING}.structure.regex", "value": "0"}),
+    ("no choices", sample(structure=Structure(choices=Choices())), BAD,
+     {"field": f"{SAMPLING}.structure.choices.texts", "value": "0"}),
+    ("empty choice", sample(structure=Structure(choices=Choices(texts=["a", ""]))), BAD,
+     {"field": f"{SAMPLING}.structure.choices.texts[1]"}),
     # Readouts
     ("no tokens to read", reading(raw=True), BAD, {"field": READOUTS}),
     ("no names", naming(), BAD, {"field": f"{READOUTS}.names.names"}),

@@ -17,6 +17,7 @@ from vagus_server.extract.vectors import (
     neutral_components,
     remove_components,
     unit,
+    with_difference,
 )
 
 CONCEPTS, TOPICS, SITES, HIDDEN = 5, 6, 3, 17
@@ -86,6 +87,33 @@ def test_removed_components_leave_nothing_along_them(rng: np.random.Generator) -
         for c in range(CONCEPTS):
             expected = vectors[c, site] - sum(row * (row @ vectors[c, site]) for row in rows)
             np.testing.assert_allclose(cleaned[c, site], expected, atol=1e-12)
+
+
+def test_the_difference_of_two_groups_is_removed_with_the_components(
+    rng: np.random.Generator,
+) -> None:
+    components = neutral_components(rng.standard_normal((40, SITES, HIDDEN)), 0.5)
+    concept = np.repeat(np.arange(6), 8)
+    group = concept % 2 == 0  # of every concept, all texts are in one group
+    means = rng.standard_normal((48, SITES, HIDDEN))
+    means[group] += 5 * rng.standard_normal((SITES, HIDDEN))
+    removed = with_difference(components, means, group)
+    vectors = concept_vectors(means, concept, 6)
+    cleaned = remove_components(vectors, removed)
+    for site, rows in enumerate(removed):
+        assert len(rows) == len(components[site]) + 1
+        np.testing.assert_allclose(rows @ rows.T, np.eye(len(rows)), atol=1e-12)
+        apart = cleaned[::2, site].mean(axis=0) - cleaned[1::2, site].mean(axis=0)
+        np.testing.assert_allclose(apart, 0, atol=1e-12)
+    before = remove_components(vectors, components)
+    assert np.linalg.norm(before[::2].mean(axis=0) - before[1::2].mean(axis=0)) > 5
+
+
+def test_groups_that_do_not_differ_add_nothing() -> None:
+    components = [np.eye(4)[:1]]
+    means = np.ones((4, 1, 4))
+    (rows,) = with_difference(components, means, np.array([True, False, True, False]))
+    np.testing.assert_array_equal(rows, components[0])
 
 
 def test_a_zero_vector_has_no_direction() -> None:

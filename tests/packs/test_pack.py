@@ -140,6 +140,10 @@ def _wide(tensors: Tensors) -> None:
     tensors["vectors"] = tensors["vectors"].astype(np.float32)
 
 
+def _narrow(tensors: Tensors) -> None:
+    tensors["reference_std"] = tensors["reference_std"].astype(np.float16)
+
+
 def _extra(tensors: Tensors) -> None:
     tensors["bias"] = np.zeros(1, np.float32)
 
@@ -153,7 +157,8 @@ def _extra(tensors: Tensors) -> None:
         (_set("vectors", 0, (3, 7)), "a vector is zero"),
         (_set("residual_norms", 0), "must be above 0"),
         (_set("reference_std", -1), "must be above 0"),
-        (_wide, r"vectors is float32 \(36, 30, 576\), not float16"),
+        (_wide, r"tensors\.safetensors is larger than"),
+        (_narrow, r"reference_std is float16 \(36, 30\), not float32"),
         (lambda t: t.pop("reference_std"), "tensors.safetensors holds"),
         (_extra, r"holds \['bias', "),
         (lambda t: t.update(residual_norms=t["residual_norms"][:-1]), r"float32 \(29,\), not"),

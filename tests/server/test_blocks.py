@@ -18,7 +18,8 @@ BLOCK = 4
 
 def order(*scopes: tuple[Range, ...], length: float = 1.0, **fields: Any) -> Order:
     program = Program(tuple(operation(2, scope=s, length=length, **fields) for s in scopes))
-    return Order(program.order_operations(), program.tables_digest)
+    row_of = dict.fromkeys(program.contents, 1)
+    return Order(program.order_operations(row_of), program.tables_digest)
 
 
 def keys(asked: Order, blocks: int = 6) -> list[str | None]:

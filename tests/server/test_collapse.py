@@ -4,7 +4,7 @@ import grpc
 import msgspec
 import pytest
 
-from support.small_pack import small_pack
+from support.small_pack import small_pack, small_registry
 from vagus.v1 import steering_pb2 as pb
 from vagus_server.errors import ApiError
 from vagus_server.packs.pack import Pack
@@ -27,8 +27,7 @@ def limited_pack() -> Pack:
 
 
 def resolve(*strengths: tuple[str, float, int]) -> Program:
-    pack = limited_pack()
-    resolver = Resolver(pack, {name: i + 1 for i, name in enumerate(pack.names)}, 8, 1.0)
+    resolver = Resolver(small_registry(limited_pack()), max_operations=8, max_dose=1.0)
     operations = [
         pb.Operation(concept=concept, sites=[site], add=pb.Add(strength=strength, unit=RESIDUAL))
         for concept, strength, site in strengths

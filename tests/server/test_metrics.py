@@ -19,10 +19,10 @@ from vagus_server.steering.program import Program
 PACK = small_pack()
 METHODS = (
     "Generate", "StreamGenerate", "ReadText", "ListConcepts", "GetConcept", "ListPacks",
-    "GetPack", "ListModels", "GetModel",
+    "GetPack", "ListModels", "GetModel", "UploadConcept", "DeleteConcept",
 )  # fmt: skip
 CALM = operation(0, 3, a=(1.0, -1.0), doses=(0.5, -0.25))
-PROGRAM = Program((CALM, operation(1, concept="sad", vector=4)))
+PROGRAM = Program((CALM, operation(1, concept="sad")))
 
 
 class Watched(Metrics):
@@ -199,6 +199,7 @@ def test_readouts_are_observed_as_z_scores_after_steering(metrics: Watched) -> N
     row = np.arange(8, dtype=np.float32).reshape(1, 4, 2)
     nothing = Span(2, 3, np.zeros((0, 4), dtype=np.int32), np.zeros(0, dtype=np.float32))
     request.sink.feed(nothing, [2, 3, 4], np.stack([row, 2 * row, 0 * row]))
+    request.sink.settle(5)
     metrics.finished(request, sinks)
     site = PACK.readout_site
     for i, concept in enumerate(PACK.names):
@@ -224,3 +225,15 @@ def test_workers_and_build(metrics: Watched) -> None:
     (labels,) = (dict(found) for name, found in metrics.samples() if name == "vagus_build_info")
     assert labels["model"] == "tiny"
     assert set(labels) == {"version", "vllm_version", "model"}
+
+
+@pytest.mark.parametrize(("program", "kind"), [(PROGRAM, "steered"), (Program(), "plain")])
+def test_prefix_cache_lookups_by_kind(metrics: Watched, program: Program, kind: str) -> None:
+    for cached in (None, 0, 32):  # None: the prompt was read, so the cache was not asked
+        request, sinks = running_request(program, tokens=40)
+        request.cached_tokens = cached
+        metrics.finished(request, sinks)
+    assert metrics.value("vagus_prefix_cache_queries_total", kind=kind) == 80
+    assert metrics.value("vagus_prefix_cache_hits_total", kind=kind) == 32
+    other = {"steered": "plain", "plain": "steered"}[kind]
+    assert metrics.value("vagus_prefix_cache_queries_total", kind=other) == 0

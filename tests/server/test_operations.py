@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from support.calls import ABSOLUTE, RESIDUAL, VECTOR
-from support.small_pack import NORMS, small_pack
+from support.small_pack import NORMS, small_pack, small_registry
 from vagus.v1 import steering_pb2 as pb
 from vagus_kernels.layout import ABLATE, CLAMP, SET
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.errors import ApiError
 from vagus_server.steering.program import Envelope, Gate, Operation
 from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
 PACK = small_pack()
-VECTOR_OF = {name: i + 1 for i, name in enumerate(PACK.names)}
 INF, NAN = float("inf"), float("nan")
 ADD = pb.Add(strength=0.1, unit=RESIDUAL)
 
 
 def resolve(max_dose: float = 2.0, **fields: Any) -> Operation:
     message = pb.Operation(concept="sad", **({"sites": (1, 3)} | fields))
-    resolver = Resolver(PACK, VECTOR_OF, max_operations=8, max_dose=max_dose)
+    resolver = Resolver(small_registry(PACK), max_operations=8, max_dose=max_dose)
     program = resolver.resolve(pb.Program(operations=[message]), PromptMap(10), "program")
     return program.operations[0]
 
@@ -90,7 +90,7 @@ def test_a_clamps_dose_is_what_it_can_force(
 
 def test_gates() -> None:
     inline = resolve(add=ADD, gate=pb.Gate(concept="calm", at_least=1, at_most=2)).gate
-    assert inline == Gate("calm", PACK.concept_digest("calm"), VECTOR_OF["calm"], None, 1.0, 2.0)
+    assert inline == Gate("calm", Vectors.of(PACK.vectors[0]), None, 1.0, 2.0)
     stored = resolve(add=ADD, gate=pb.Gate(concept="calm", site=0, at_most=-1)).gate
     assert stored is not None
     assert (stored.site, stored.lower, stored.upper) == (0, -INF, -1.0)

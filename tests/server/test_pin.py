@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from vagus_server.plugin.architectures import ARCHITECTURES, NO_SINGLE_STREAM
 from vagus_server.plugin.pin import (
-    ARCHITECTURES,
     VLLM_VERSION,
     Unsupported,
     check_architecture,
@@ -49,7 +49,7 @@ def test_known_architectures(name: str) -> None:
     assert check_architecture(["Other", name]) == name
 
 
-@pytest.mark.parametrize("names", [[], ["GPT2LMHeadModel"], ["llamaforcausallm"], ["A", "B"]])
+@pytest.mark.parametrize("names", [[], ["OPTForCausalLM"], ["llamaforcausallm"], ["A", "B"]])
 def test_other_architectures_are_refused(names: list[str]) -> None:
     with pytest.raises(Unsupported) as caught:
         check_architecture(names)
@@ -57,18 +57,32 @@ def test_other_architectures_are_refused(names: list[str]) -> None:
     assert "LlamaForCausalLM" in str(caught.value), "says what would work"
 
 
+@pytest.mark.parametrize("name", sorted(NO_SINGLE_STREAM))
+def test_architectures_without_a_single_stream_are_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(Unsupported, match=f"^{name} is not supported: it .*stream"):
+        check_architecture([name])
+
+
+def test_refused_architectures_are_vllms_own() -> None:
+    from vllm.model_executor.models.registry import ModelRegistry
+
+    assert set(NO_SINGLE_STREAM) | ARCHITECTURES <= set(ModelRegistry.get_supported_archs())
+
+
 def engine_config(**changes: Any) -> SimpleNamespace:
     """The parts of vLLM's configuration that matter; `parallel__x` changes parallel_config.x."""
     config = SimpleNamespace(
         parallel_config=SimpleNamespace(
-            pipeline_parallel_size=1,
-            data_parallel_size=1,
+            pipeline_parallel_size=2,
+            data_parallel_size=2,
             tensor_parallel_size=4,
             enable_dbo=False,
+            use_sequence_parallel_moe=False,
             prefill_context_parallel_size=1,
         ),
         speculative_config=None,
-        lora_config=None,
+        scheduler_config=SimpleNamespace(async_scheduling=False),
+        lora_config=object(),
         kv_transfer_config=None,
         aux_output_config=SimpleNamespace(enable_return_routed_experts=False),
     )
@@ -81,17 +95,24 @@ def engine_config(**changes: Any) -> SimpleNamespace:
     return config
 
 
-def test_a_plain_engine_is_fine() -> None:
+def test_a_parallel_engine_with_adapters_is_fine() -> None:
     check_engine_config(engine_config())
 
 
-SETTINGS = {
-    "pipeline parallelism": {"parallel__pipeline_parallel_size": 2},
-    "data parallelism": {"parallel__data_parallel_size": 2},
+def test_ngram_speculation_step_by_step_is_fine() -> None:
+    check_engine_config(engine_config(speculative_config=NGRAM))
+
+
+NGRAM = SimpleNamespace(method="ngram")
+SETTINGS: dict[str, dict[str, Any]] = {
     "dual batch overlap": {"parallel__enable_dbo": True},
     "prefill context parallelism": {"parallel__prefill_context_parallel_size": 2},
-    "speculative decoding": {"speculative_config": object()},
-    "LoRA": {"lora_config": object()},
+    "sequence parallelism of experts": {"parallel__use_sequence_parallel_moe": True},
+    "speculative decoding by eagle3": {"speculative_config": SimpleNamespace(method="eagle3")},
+    "speculative decoding with asynchronous scheduling": {
+        "speculative_config": NGRAM,
+        "scheduler__async_scheduling": True,
+    },
     "KV transfer": {"kv_transfer_config": object()},
     "enable_return_routed_experts": {"aux_output__enable_return_routed_experts": True},
 }

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
-from support.programs import operation
+from support.programs import operation, vectors
 from vagus_kernels.layout import ABLATE, ADD, CLAMP, SET
 from vagus_server.plugin.wire import NO_END, NO_SITE, OrderEnvelope, OrderGate
 from vagus_server.steering.program import Envelope, Gate, Operation, Program, cache_salt
 
-GATE = Gate("sad", "5" * 64, 2, 1, 0.5, 2.0)
+GATE = Gate("sad", vectors("5"), 1, 0.5, 2.0)
 CALM = operation(3, 7, a=(1.5, -2.0), doses=(0.1, -0.2), gate=GATE, envelope=Envelope(4, 8.0, 0.0))
-SAD = operation(5, concept="sad", vector=2)
+SAD = operation(5, concept="sad")
 BASE = Program((CALM, SAD))
 
 
@@ -25,18 +25,17 @@ def test_equal_programs_have_equal_digests() -> None:
     assert len(BASE.digest) == len(BASE.tables_digest) == 32
 
 
-def test_names_slots_and_doses_are_in_no_digest() -> None:
+def test_names_and_doses_are_in_no_digest() -> None:
     """What counts is what the device does."""
-    other = replace(
-        CALM, concept="serene", vector=9, doses=(0.3, -0.6), gate=replace(GATE, vector=8)
-    )
+    gate = replace(GATE, concept="blue")
+    other = replace(CALM, concept="serene", doses=(0.3, -0.6), gate=gate)
     assert Program((other, SAD)).digest == BASE.digest
     assert Program((other, SAD)).tables_digest == BASE.tables_digest
 
 
 CHANGES = {
     "action": (replace(CALM, action=SET), SAD),
-    "vector content": (replace(CALM, concept_digest="d" * 64), SAD),
+    "vector content": (replace(CALM, vectors=vectors("d")), SAD),
     "site": (replace(CALM, sites=(3, 8)), SAD),
     "one site less": (replace(CALM, sites=(3,), a=(1.5,), b=(0.0,)), SAD),
     "length": (replace(CALM, a=(1.5, -2.0000000000000004)), SAD),
@@ -46,7 +45,7 @@ CHANGES = {
     "no gate": (replace(CALM, gate=None), SAD),
     "gate's bound": (replace(CALM, gate=replace(GATE, lower=0.25)), SAD),
     "gate's site": (replace(CALM, gate=replace(GATE, site=None)), SAD),
-    "gate's vector": (replace(CALM, gate=replace(GATE, concept_digest="6" * 64)), SAD),
+    "gate's vector": (replace(CALM, gate=replace(GATE, vectors=vectors("6"))), SAD),
     "order": (SAD, CALM),
     "one operation less": (CALM,),
     "one operation twice": (CALM, SAD, SAD),
@@ -119,13 +118,15 @@ def test_dose_sums_magnitudes_over_operations_and_sites() -> None:
 
 
 def test_the_device_gets_the_operations_in_order() -> None:
-    first, second = BASE.order_operations()
-    assert (first.kind, first.vector, first.sites, first.a) == (ADD, 1, (3, 7), (1.5, -2.0))
-    assert first.gate == OrderGate(2, 1, 0.5, 2.0)
+    row_of = {"c" * 64: 7, "s" * 64: 2, "5" * 64: 4}
+    assert BASE.contents.keys() == row_of.keys()
+    first, second = BASE.order_operations(row_of)
+    assert (first.kind, first.vector, first.sites, first.a) == (ADD, 7, (3, 7), (1.5, -2.0))
+    assert first.gate == OrderGate(4, 1, 0.5, 2.0)
     assert first.envelope == OrderEnvelope(4, 8.0, 0.0)
     assert (second.vector, second.sites, second.gate, second.envelope) == (2, (5,), None, None)
-    inline = replace(CALM, gate=replace(GATE, site=None)).order()
-    assert inline.gate == OrderGate(2, NO_SITE, 0.5, 2.0)
+    inline = replace(CALM, gate=replace(GATE, site=None)).order(row_of)
+    assert inline.gate == OrderGate(4, NO_SITE, 0.5, 2.0)
 
 
 def test_which_operations_move_every_token_alike() -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from support.small_pack import small_pack
+from support.small_pack import small_pack, small_registry
 from vagus.v1.prompt_pb2 import Prompt, TokenIds
 from vagus.v1.readout_service_pb2 import ReadTextRequest, ReadTextResponse
 from vagus_server.engine.engine import EngineOutput, EngineRequest, EngineUnavailable, Running
@@ -32,7 +33,7 @@ class Engine:
         self.plugin = PluginConfig(
             sites=PACK.sites, hidden_size=8, readout_sites=(PACK.readout_site,), concepts=CONCEPTS
         )
-        self.vector_of = {name: i + 1 for i, name in enumerate(PACK.names)}
+        self.adapters: dict[str, Path] = {}
         self.sinks = Sinks((1, CONCEPTS, 2), PACK.sites)
         config = SimpleNamespace(max_model_len=64, get_vocab_size=lambda: 50)
         tokenizer = SimpleNamespace(decode=str, get_vocab=lambda: {"x": 0})
@@ -68,7 +69,8 @@ class Engine:
 
 def read(engine: Engine, *texts: list[int], **fields: Any) -> ReadTextResponse:
     metrics: Any = SimpleNamespace(read=lambda running, sinks: None)
-    served = Served("tiny", engine, metrics, Limits(max_requests=8))  # type: ignore[arg-type]
+    registry = small_registry(PACK)
+    served = Served("tiny", engine, metrics, Limits(max_requests=8), registry)  # type: ignore[arg-type]
     request = ReadTextRequest(
         inputs=[Prompt(token_ids=TokenIds(ids=ids)) for ids in texts], **fields
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
-from support.programs import ALL, operation
+from support.programs import ALL, operation, vectors
 from vagus_kernels.layout import SET
 from vagus_server.plugin.wire import NO_END
 from vagus_server.steering.program import Envelope, Gate, Program
@@ -232,7 +232,7 @@ def test_one_flipped_bit_never_balances(
     assert ledger.check(end) is not None
 
 
-GATED = Program((operation(3, 5, gate=Gate("sad", "s" * 64, 2, None, 0.0, 1.0)),))
+GATED = Program((operation(3, 5, gate=Gate("sad", vectors("s"), None, 0.0, 1.0)),))
 
 
 def test_a_gate_may_leave_tokens_out_and_let_none_in() -> None:

@@ -1,5 +1,6 @@
 """Programs resolved against a pack: units, sites, scopes and the dose limit."""
 
+import hashlib
 import math
 
 import grpc
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.calls import ABSOLUTE, RESIDUAL, VECTOR, add
 from support.examples import examples
-from support.small_pack import NORMS, small_pack
+from support.small_pack import NORMS, small_pack, small_registry
 from vagus.v1 import steering_pb2 as pb
 from vagus_server.errors import ApiError
 from vagus_server.plugin.wire import NO_END
@@ -19,11 +20,10 @@ from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
 PACK = small_pack()
-VECTOR_OF = {name: i + 1 for i, name in enumerate(PACK.names)}
 
 
 def resolve(*operations: pb.Operation, max_dose: float = 2.0) -> Program:
-    resolver = Resolver(PACK, VECTOR_OF, max_operations=8, max_dose=max_dose)
+    resolver = Resolver(small_registry(PACK), max_operations=8, max_dose=max_dose)
     return resolver.resolve(pb.Program(operations=operations), PromptMap(10), "program")
 
 
@@ -62,8 +62,10 @@ def test_absolute_strengths_are_lengths() -> None:
 
 def test_an_operation_knows_its_concept_vector_and_contents() -> None:
     resolved = one(add("happy", 0.1))
-    assert (resolved.concept, resolved.vector) == ("happy", VECTOR_OF["happy"])
-    assert resolved.concept_digest == PACK.concept_digest("happy")
+    data = PACK.vectors[PACK.index["happy"]].astype("<f2").tobytes()
+    assert resolved.concept == "happy"
+    assert resolved.vectors.digest == hashlib.sha256(data).hexdigest()
+    assert resolved.vectors.tobytes() == data
     assert resolved.sites == (PACK.steering_site,), "no sites: the pack's own"
     assert resolved.scope == ((0, NO_END),), "no scope: all tokens"
 

@@ -2,11 +2,19 @@
 
 from typing import Any
 
+import numpy as np
+
 from vagus_kernels.layout import ADD
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.plugin.wire import NO_END, Range
 from vagus_server.steering.program import Operation
 
 ALL: tuple[Range, ...] = ((0, NO_END),)
+
+
+def vectors(content: str) -> Vectors:
+    """Stands for vectors of some content; a programs' digests see no more of them."""
+    return Vectors(content[0] * 64, (1.0,) * 30, np.zeros((30, 0)))
 
 
 def operation(
@@ -20,8 +28,7 @@ def operation(
     n = len(sites)
     defaults = {
         "action": ADD,
-        "concept_digest": concept[0] * 64,
-        "vector": 1,
+        "vectors": vectors(concept),
         "a": (length,) * n,
         "b": (0.0,) * n,
         "doses": (0.1,) * n,

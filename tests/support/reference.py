@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,24 +59,30 @@ class Pass:
 
 
 class Reference:
-    """The bundled model in float32.
+    """A model in float32, with plain attention.
 
     Args:
         model: its folder.
-        pack: folder of the pack, read here without the server's loader.
+        tensors: the pack's.
         names: the pack's concepts, in the order of its tensors.
         readout_site: site of `Pass.rows`.
         steering_site: where operations act that name no site.
     """
 
     def __init__(
-        self, model: Path, pack: Path, names: list[str], readout_site: int, steering_site: int
+        self,
+        model: Path,
+        tensors: dict[str, np.ndarray],
+        names: list[str],
+        readout_site: int,
+        steering_site: int,
     ) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
-        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
-        tensors = load_file(pack / "tensors.safetensors")
+        self.model = AutoModelForCausalLM.from_pretrained(
+            model, dtype=torch.float32, attn_implementation="eager"
+        )
+        self.layers = _decoder_layers(self.model)
         self.vectors = tensors["vectors"].astype(np.float64)
         self.residual_norms = tensors["residual_norms"].astype(np.float64)
         self.index = {name: i for i, name in enumerate(names)}
@@ -88,6 +95,20 @@ class Reference:
             tensors["reference_std"].astype(np.float64),
             steering_site,
         )
+
+    @classmethod
+    def load(
+        cls, model: Path, pack: Path, names: list[str], readout_site: int, steering_site: int
+    ) -> "Reference":
+        """With the tokenizer, and the pack read without the server's loader."""
+        from transformers import AutoTokenizer
+
+        tensors = load_file(pack / "tensors.safetensors")
+        reference = cls(model, tensors, names, readout_site, steering_site)
+        reference.tokenizer = AutoTokenizer.from_pretrained(model)
+        return reference
+
+    tokenizer: Any = None
 
     def unit(self, concept: str, site: int) -> np.ndarray:
         """The concept's unit direction at a site, float64."""
@@ -120,9 +141,8 @@ class Reference:
 
             return hook
 
-        layers = self.model.model.layers
         handles = [
-            layers[site].register_forward_hook(hook_for(site))
+            self.layers[site].register_forward_hook(hook_for(site))
             for site in program.sites | {self.readout_site}
         ]
         try:
@@ -169,3 +189,10 @@ class Reference:
             return len(a) == len(b)
         at = self.run(prompt + a[:i], additions).logits[-1]
         return bool(abs(at[a[i]] - at[b[i]]) < TIE and at.max() - at[a[i]] < TIE)
+
+
+def _decoder_layers(model: Any) -> torch.nn.ModuleList:
+    """The one list of as many modules as the model has layers."""
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    (layers,) = (m for m in lists if len(m) == model.config.num_hidden_layers)
+    return layers

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import grpc
+import psutil
 
 from support.app_thread import PACK
 
@@ -35,11 +36,13 @@ class ServerProcess:
         seconds: float = 600,
     ) -> None:
         command = [sys.executable, "-m", "vagus_server", "serve", "--pack", str(PACK)]
-        command += ["--port", "0", "--metrics-port", "0", "--kv-cache-gib", "0.5", *arguments]
+        command += ["--port", "0", "--metrics-port", "0", "--kv-cache-gib", "0.5"]
+        command += ["--state", "", *arguments]
         self._command = command
         self._env = {**os.environ, **(env or {})}
         if v2:
-            self._env["PYTHONPATH"] = str(V2_ON_CPU)
+            paths = [str(V2_ON_CPU), self._env.get("PYTHONPATH", "")]
+            self._env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
             self._env["VLLM_USE_V2_MODEL_RUNNER"] = "1"
         self._seconds = seconds
         self.runner = 2 if v2 else 1
@@ -76,6 +79,14 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
+
+    def kill(self) -> None:
+        """Ends all of its processes at once, as a lack of memory or power does."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for process in processes:
+            process.kill()
+        self.process.wait(30)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -42,6 +42,7 @@ from vagus._sampling import SamplingOptions
 from vagus._scope import Characters, Generated, Positions, Scope, Turns
 from vagus._selection import Readouts, ReadoutsLike
 from vagus._stream import Stream
+from vagus._vectors import UploadOptions, Vectors, VectorsLike
 from vagus._version import __version__
 from vagus.v1.concept_service_pb2 import Concept, Pack
 from vagus.v1.generation_service_pb2 import TokenLogprob, Usage
@@ -101,8 +102,11 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Unknown",
+    "UploadOptions",
     "Usage",
     "VagusError",
+    "Vectors",
+    "VectorsLike",
     "__version__",
     "ablate",
     "add",

@@ -12,6 +12,7 @@ from grpc.aio import AioRpcError
 from vagus import _calls
 from vagus._async_stream import AsyncStream
 from vagus._base import ClientBase
+from vagus._concepts import AsyncConcepts
 from vagus._operation import Program
 from vagus._prompt import PromptLike
 from vagus._request import GenerateOptions, generation_spec, read_request
@@ -93,12 +94,10 @@ class AsyncClient(ClientBase):
         request = read_request(inputs, concepts, program, model, logprobs)
         return await self._unary(_calls.read_text(request), timeout)
 
-    async def concepts(self, *, timeout: float | None = None) -> list[Concept]:
-        """All concepts of the served pack, by name."""
-        pages = _calls.ConceptPages()
-        while call := pages.next_call():
-            pages.add(await self._unary(call, timeout))
-        return pages.concepts
+    @cached_property
+    def concepts(self) -> AsyncConcepts:
+        """Called, the concepts of the pack and the tenant's own; `upload` and `delete` those."""
+        return AsyncConcepts(self._unary)
 
     async def concept(
         self, name: str, *, vectors: bool = False, timeout: float | None = None
@@ -143,7 +142,7 @@ class AsyncClient(ClientBase):
         method = call.method(self._stubs)
         while True:
             try:
-                rpc = method(call.request, timeout=attempts.remaining(), metadata=self._metadata)
+                rpc = method(call.argument, timeout=attempts.remaining(), metadata=self._metadata)
                 response = await rpc
             except AioRpcError as failure:
                 delay = attempts.delay_after(failure)

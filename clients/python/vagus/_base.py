@@ -18,7 +18,8 @@ class ClientBase:
             loopback targets are plaintext; all others need TLS.
         credentials: TLS credentials, for example with a client certificate.
         ca: Path of a PEM file with the certificates to trust, instead of the system's.
-        tenant: Whose requests these are; tenants share no prefix cache.
+        tenant: Whose requests these are; tenants share no prefix cache and
+            none of their own concepts.
         api_key: Sent as a bearer token. Refused over plaintext to another machine.
         timeout: Seconds that a call may take by default, retries included.
         max_retries: Attempts after the first. Only calls that the server cannot have begun are

@@ -26,13 +26,18 @@ class Call(Generic[T]):
 
     Attributes:
         method: Picks the stub's method.
-        request: What is sent.
+        request: What is sent; a list is a stream of messages.
         read: Makes the result out of the response and its trailing metadata.
     """
 
     method: Callable[[Stubs], Any]
-    request: ProtoMessage
+    request: ProtoMessage | list[concept_pb.UploadConceptRequest]
     read: Callable[[Any, Metadata], T]
+
+    @property
+    def argument(self) -> Any:
+        """What the stub's method takes; anew for each attempt."""
+        return iter(self.request) if isinstance(self.request, list) else self.request
 
 
 def generate(spec: generation_pb.GenerationSpec) -> Call[Result]:
@@ -82,6 +87,19 @@ def get_concept(name: str, vectors: bool) -> Call[concept_pb.Concept]:
     return Call(
         lambda stubs: stubs.concept.GetConcept, request, lambda response, _: response.concept
     )
+
+
+def upload_concept(
+    messages: list[concept_pb.UploadConceptRequest],
+) -> Call[concept_pb.UploadConceptResponse]:
+    """Registers a concept."""
+    return Call(lambda stubs: stubs.concept.UploadConcept, messages, lambda response, _: response)
+
+
+def delete_concept(name: str) -> Call[None]:
+    """Forgets a concept."""
+    request = concept_pb.DeleteConceptRequest(name=name)
+    return Call(lambda stubs: stubs.concept.DeleteConcept, request, lambda _, __: None)
 
 
 def list_packs() -> Call[list[concept_pb.Pack]]:

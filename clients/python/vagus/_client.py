@@ -10,6 +10,7 @@ import grpc
 
 from vagus import _calls
 from vagus._base import ClientBase
+from vagus._concepts import Concepts
 from vagus._operation import Program
 from vagus._prompt import PromptLike
 from vagus._request import GenerateOptions, generation_spec, read_request
@@ -114,19 +115,17 @@ class Client(ClientBase):
             inputs: A prompt in any form, or up to 64 of them.
             concepts: Names, a number k for the strongest k, or `Readouts`. None: all.
             program: Steering under which the text is read.
-            model: Name of the served model, to be sure.
+            model: Name of the served model, to be sure, or of one of its LoRA adapters.
             logprobs: Return each token's log-probability given those before it, too.
             timeout: Seconds, retries included. None: the client's.
         """
         request = read_request(inputs, concepts, program, model, logprobs)
         return self._unary(_calls.read_text(request), timeout)
 
-    def concepts(self, *, timeout: float | None = None) -> list[Concept]:
-        """All concepts of the served pack, by name."""
-        pages = _calls.ConceptPages()
-        while call := pages.next_call():
-            pages.add(self._unary(call, timeout))
-        return pages.concepts
+    @cached_property
+    def concepts(self) -> Concepts:
+        """Called, the concepts of the pack and the tenant's own; `upload` and `delete` those."""
+        return Concepts(self._unary)
 
     def concept(self, name: str, *, vectors: bool = False, timeout: float | None = None) -> Concept:
         """One concept; with `vectors`, its vectors too."""
@@ -169,7 +168,7 @@ class Client(ClientBase):
         while True:
             try:
                 seconds = attempts.remaining()
-                response, rpc = method(call.request, timeout=seconds, metadata=self._metadata)
+                response, rpc = method(call.argument, timeout=seconds, metadata=self._metadata)
             except grpc.RpcError as failure:
                 delay = attempts.delay_after(cast(RpcStatus, failure))
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vagus._scope import ScopeLike
+from vagus._vectors import Vectors
 
 Unit: TypeAlias = Literal["residual", "vector", "absolute"]
 """What a strength of 1 means: the site's mean residual norm, the concept's own vector, or a
@@ -83,7 +84,7 @@ class Operation:
     """One steering operation on one concept. Made by `add`, `ablate`, `set_` and `clamp`.
 
     Attributes:
-        concept: Its name in the served pack.
+        concept: Its name in the served pack or among the tenant's own, or `Vectors` of one's own.
         action: What is done.
         sites: Where. Empty: the pack's steering site.
         scope: At which tokens.
@@ -91,12 +92,17 @@ class Operation:
         envelope: Change of strength over the generated tokens. None: constant.
     """
 
-    concept: str
+    concept: str | Vectors
     action: Add | Ablate | Set | Clamp
     sites: tuple[int, ...] = ()
     scope: ScopeLike = "all"
     gate: Gate | None = None
     envelope: Envelope | None = None
+
+    @property
+    def name(self) -> str:
+        """The concept's name; empty for vectors of one's own."""
+        return self.concept if isinstance(self.concept, str) else ""
 
 
 Program: TypeAlias = Sequence[Operation]
@@ -107,7 +113,7 @@ Sites: TypeAlias = int | Sequence[int] | None
 
 
 def add(
-    concept: str,
+    concept: str | Vectors,
     strength: float,
     unit: Unit = "residual",
     sites: Sites = None,
@@ -120,7 +126,7 @@ def add(
 
 
 def ablate(
-    concept: str,
+    concept: str | Vectors,
     share: float | None = None,
     sites: Sites = None,
     scope: ScopeLike = "all",
@@ -132,7 +138,7 @@ def ablate(
 
 
 def set_(
-    concept: str,
+    concept: str | Vectors,
     value: float,
     unit: Unit = "residual",
     sites: Sites = None,
@@ -145,7 +151,7 @@ def set_(
 
 
 def clamp(
-    concept: str,
+    concept: str | Vectors,
     lower: float | None = None,
     upper: float | None = None,
     unit: Unit = "residual",

@@ -2,6 +2,7 @@
 
 from vagus import _operation as op
 from vagus._scope import scope_message
+from vagus._vectors import Vectors
 from vagus.v1 import steering_pb2 as pb
 
 _UNITS: dict[str, pb.StrengthUnit] = {
@@ -24,7 +25,8 @@ def program_message(program: op.Program | None) -> pb.Program | None:
 
 def _operation_message(operation: op.Operation) -> pb.Operation:
     message = pb.Operation(
-        concept=operation.concept,
+        concept=operation.name,
+        inline=_inline_message(operation.concept),
         sites=operation.sites,
         scope=scope_message(operation.scope),
         gate=_gate_message(operation.gate),
@@ -40,6 +42,10 @@ def _operation_message(operation: op.Operation) -> pb.Operation:
         case op.Clamp(lower, upper, unit):
             message.clamp.CopyFrom(pb.Clamp(lower=lower, upper=upper, unit=_unit_value(unit)))
     return message
+
+
+def _inline_message(concept: str | Vectors) -> pb.InlineVectors | None:
+    return None if isinstance(concept, str) else concept.message()
 
 
 def _unit_value(unit: str) -> pb.StrengthUnit:

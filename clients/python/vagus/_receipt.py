@@ -40,7 +40,7 @@ def verify_receipt(program: Program, result: HasReceipt) -> None:
 def _verify_operation(
     operation: Operation, counted: OperationReceipt, processed_tokens: int
 ) -> None:
-    name = operation.concept
+    name = operation.name
     if counted.concept != name:
         raise _mismatch("an operation's concept", name, counted.concept)
     if operation.scope == "all" and counted.tokens_in_scope != processed_tokens:

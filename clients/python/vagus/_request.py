@@ -16,7 +16,8 @@ class GenerateOptions(SamplingOptions, total=False):
     """Keyword arguments of generating calls, beside those of sampling.
 
     Keys:
-        model: Name of the served model, to be sure. Default: whichever is served.
+        model: Name of the served model, to be sure, or of one of its LoRA adapters. Default:
+            whichever is served.
         pack: Name or digest of the pack, to be sure. Default: whichever is served.
         request_id: The caller's own id, at most 128 visible ASCII characters, unique among
             running requests. Default: the server makes one.

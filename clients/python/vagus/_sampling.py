@@ -1,6 +1,7 @@
 """How tokens are chosen."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from vagus.v1 import sampling_pb2 as pb
@@ -26,6 +27,9 @@ class SamplingOptions(TypedDict, total=False):
         logprobs: Number of alternatives returned with each token, 0 to 20; 0 returns the
             chosen token's log-probability alone, unset none.
         n: Number of continuations. Servers refuse more than 1 today.
+        json_schema: The text is JSON that this schema describes. At most one of these three.
+        regex: The text as a whole matches this.
+        choices: The text is one of these.
     """
 
     temperature: float
@@ -43,6 +47,9 @@ class SamplingOptions(TypedDict, total=False):
     stop_token_ids: Sequence[int]
     logprobs: int
     n: int
+    json_schema: str | Mapping[str, Any]
+    regex: str
+    choices: Sequence[str]
 
 
 def sampling_message(options: SamplingOptions) -> pb.Sampling | None:
@@ -50,7 +57,8 @@ def sampling_message(options: SamplingOptions) -> pb.Sampling | None:
 
     Raises:
         TypeError: There is no such option, or it has the wrong type.
-        ValueError: A whole number is negative or too large for its field.
+        ValueError: A whole number is negative or too large for its field, or the text should
+            have two structures.
     """
     if unknown := options.keys() - SamplingOptions.__annotations__.keys():
         raise TypeError(f"unknown option {', '.join(sorted(unknown))}")
@@ -59,4 +67,21 @@ def sampling_message(options: SamplingOptions) -> pb.Sampling | None:
     fields: dict[str, Any] = dict(options)
     if isinstance(stop := options.get("stop"), str):
         fields["stop"] = [stop]
+    forms = {name: fields.pop(name) for name in _FORMS if name in fields}
+    if forms:
+        fields["structure"] = _structure(forms)
     return pb.Sampling(**fields)
+
+
+_FORMS = ("json_schema", "regex", "choices")
+
+
+def _structure(forms: dict[str, Any]) -> pb.Structure:
+    if len(forms) > 1:
+        raise ValueError(f"the text can have one structure; got {', '.join(forms)}")
+    ((name, value),) = forms.items()
+    if name == "choices":
+        return pb.Structure(choices=pb.Choices(texts=value))
+    if isinstance(value, Mapping):
+        value = json.dumps(value)
+    return pb.Structure(**{name: value})

@@ -44,12 +44,17 @@ class _Seen:
 
 
 async def run_canary(engine: Engine) -> None:
-    """Raises CanaryFailed unless the device did exactly what was asked."""
+    """Raises CanaryFailed unless every data-parallel engine did exactly what was asked."""
+    for rank in range(engine.ranks):
+        await _check_rank(engine, rank if engine.ranks > 1 else None)
+
+
+async def _check_rank(engine: Engine, rank: int | None) -> None:
     pack, site = engine.pack, engine.plugin.readout_sites[0]
     concept = pack.names[0]
     prompt = list(range(10, 26))
 
-    plain = await _run(engine, prompt, Program())
+    plain = await _run(engine, rank, prompt, Program())
     if not np.isfinite(plain.rows).all():
         raise CanaryFailed("readouts are not finite: the readout operation did not run")
     if not np.array_equal(plain.rows[:, BEFORE], plain.rows[:, AFTER]):
@@ -59,7 +64,7 @@ async def run_canary(engine: Engine) -> None:
     length = at_site.operations[0].a[0]
     units = pack.unit_vectors[:, site].astype(np.float64)
     expected = length * (units @ units[pack.index[concept]])
-    steered = await _run(engine, prompt, at_site)
+    steered = await _run(engine, rank, prompt, at_site)
     error = np.abs(steered.rows[0, AFTER] - steered.rows[0, BEFORE] - expected).max() / length
     if not error < _TOLERANCE:
         raise CanaryFailed(
@@ -71,17 +76,20 @@ async def run_canary(engine: Engine) -> None:
     if steered.logprobs == plain.logprobs:
         raise CanaryFailed(f"steering at site {site} left the model's answer as it was")
 
-    everywhere = await _run(engine, prompt, _program(engine, concept, tuple(range(pack.sites))))
+    everywhere = await _run(
+        engine, rank, prompt, _program(engine, concept, tuple(range(pack.sites)))
+    )
     moved = np.abs(everywhere.rows[0, BEFORE] - plain.rows[0, BEFORE]).max()
-    if moved < length * _TOLERANCE:
+    # The first site reads what no site before it can have moved.
+    if site > 0 and moved < length * _TOLERANCE:
         raise CanaryFailed("steering at every site left the stream as it was")
 
     config = engine.llm.vllm_config
     longer = [10 + i % 16 for i in range(config.cache_config.block_size + 1)]
     if len(longer) + _TOKENS > config.model_config.max_model_len:
         return  # no request can fill a block, so none is ever shared
-    await _run(engine, longer, Program(), read_prompt=False)
-    if (await _run(engine, longer, at_site, read_prompt=False)).cached_tokens:
+    await _run(engine, rank, longer, Program(), read_prompt=False)
+    if (await _run(engine, rank, longer, at_site, read_prompt=False)).cached_tokens:
         raise CanaryFailed("a steered request was given keys and values of an unsteered one")
 
 
@@ -93,8 +101,7 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
             Operation(
                 action=ADD,
                 concept=concept,
-                concept_digest=pack.concept_digest(concept),
-                vector=engine.vector_of[concept],
+                vectors=engine.concepts[concept].vectors,
                 sites=sites,
                 a=tuple(share * pack.residual_norms[s] for s in sites),
                 b=(0.0,) * len(sites),
@@ -106,7 +113,12 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
 
 
 async def _run(
-    engine: Engine, prompt: list[int], program: Program, *, read_prompt: bool = True
+    engine: Engine,
+    rank: int | None,
+    prompt: list[int],
+    program: Program,
+    *,
+    read_prompt: bool = True,
 ) -> _Seen:
     first = 0 if read_prompt else len(prompt) - 1
     request = EngineRequest(
@@ -118,6 +130,7 @@ async def _run(
         program=program,
         read=((first, len(prompt) + _TOKENS),),
         tenant="vagus-canary",
+        rank=rank,
     )
     running = engine.submit(request)
     try:

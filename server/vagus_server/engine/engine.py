@@ -1,19 +1,35 @@
 """vLLM with the plugin, as the services see it: steered requests in, tokens and rows out."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vagus_server.concepts.concept import pack_concepts
+from vagus_server.concepts.vectors import Vectors
+from vagus_server.engine.adapters import adapter_request
+from vagus_server.engine.bank import VectorBank
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.pin import Unsupported
-from vagus_server.plugin.wire import NO_END, Order, Range, order_to_extra_args
+from vagus_server.plugin.wire import (
+    NO_END,
+    Order,
+    OrderOperation,
+    Range,
+    order_to_extra_args,
+)
 from vagus_server.steering.program import Program, cache_salt
 from vagus_server.steering.receipt import Ledger, Mismatch
+
+#: How often, and how many seconds apart, a row that a worker still uses is tried again.
+_PUT_ATTEMPTS, _PUT_SECONDS = 1000, 0.01
 
 
 class EngineUnavailable(RuntimeError):
@@ -40,6 +56,8 @@ class EngineRequest:
         read: positions whose rows are returned.
         tenant: separates the prefix cache.
         monitor: accumulate the turn's mean readout.
+        adapter: name of a LoRA adapter; empty for none.
+        rank: of the data-parallel engines; None leaves the choice to vLLM.
     """
 
     request_id: str
@@ -49,6 +67,13 @@ class EngineRequest:
     read: tuple[Range, ...] = ()
     tenant: str = ""
     monitor: bool = True
+    adapter: str = ""
+    rank: int | None = None
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether prompt tokens are read, which cached ones cannot be: they are not computed."""
+        return any(start < len(self.token_ids) - 1 for start, _ in self.read)
 
 
 @dataclass(frozen=True)
@@ -73,6 +98,8 @@ class Running:
         self.sink = sink
         self.ledger = Ledger(request.program, engine.plugin.sites)
         self.generated = 0
+        #: Prompt tokens from the prefix cache; None where the cache was not asked.
+        self.cached_tokens: int | None = None
         #: Whether the receipt balanced; None until the request has ended.
         self.balanced: bool | None = None
         self._engine = engine
@@ -88,19 +115,25 @@ class Running:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
-            async for output in self._engine.raw_outputs(self.request):
-                self._take(output)
-                if output.finish_reason is not None:
-                    self._balance()
-                yield output
+            # Closed before the request is forgotten: the engine then hears of an abort before
+            # it hears of whatever takes the request's place.
+            async with aclosing(self._engine.raw_outputs(self.request)) as outputs:
+                async for output in outputs:
+                    self._take(output)
+                    if output.finish_reason is not None:
+                        self._balance()
+                    yield output
         except EngineDeadError:
             raise EngineUnavailable("the engine has died") from None
 
     def _take(self, output: EngineOutput) -> None:
         self.generated += len(output.token_ids)
+        if not self.request.reads_prompt:
+            self.cached_tokens = output.cached_tokens
         spans, self.sink.spans = self.sink.spans, []
         for span in spans:
             self.ledger.add(*span)
+        self.sink.settle(self.processed_end)
 
     @property
     def processed_end(self) -> int:
@@ -125,24 +158,39 @@ class Engine:
         self.llm = llm
         self.plugin = plugin
         self.pack = pack
-        #: Index of each concept in the device's vector bank; 0 is "nothing".
-        self.vector_of = {name: i + 1 for i, name in enumerate(pack.names)}
+        self.concepts = pack_concepts(pack)
+        self.bank = VectorBank(plugin.vectors, self._put_vectors)
+        #: Folders of the LoRA adapters, by name.
+        self.adapters: dict[str, Path] = {}
         self.description: dict[str, Any] = {}
         self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2), plugin.sites)
 
     @classmethod
-    async def start(cls, settings: EngineSettings, pack: Pack) -> "Engine":
-        """Starts vLLM, checks what was installed there and uploads the pack.
+    async def start(
+        cls, settings: EngineSettings, pack: Pack, registered: Iterable[Vectors] = ()
+    ) -> "Engine":
+        """Starts vLLM, checks what was installed there and fills the vector bank.
+
+        This is the one place where a worker gets its vectors: vLLM replaces none while it
+        runs, it ends instead.
+
+        Args:
+            settings: of the engine.
+            pack: its concepts are read, and can be steered.
+            registered: further vectors to hold, once for each time that they are given.
 
         Raises:
             Unsupported: the engine cannot be steered truthfully.
         """
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        if len(pack.names) >= settings.vectors:
+        registered = list(registered)
+        contents = [concept.vectors for concept in pack_concepts(pack).values()] + registered
+        distinct = len({vectors.digest for vectors in contents})
+        if distinct >= settings.vectors:
             raise Unsupported(
-                f"the pack has {len(pack.names)} concepts; the vector bank has room for "
-                f"{settings.vectors - 1}"
+                f"the pack and the state have {distinct} concepts; the vector bank has room for "
+                f"{settings.vectors - 1}: raise --vectors"
             )
         plugin = PluginConfig(
             sites=pack.sites,
@@ -154,27 +202,64 @@ class Engine:
         )
         config, plugin = vllm_config(settings, plugin)
         engine = cls(AsyncLLM.from_vllm_config(config), plugin, pack)
+        engine.adapters = settings.adapters
         try:
-            await engine._prepare()
+            await engine._prepare(registered)
         except BaseException:
             engine.shutdown()
             raise
         return engine
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, registered: Iterable[Vectors]) -> None:
         self.sinks.attach(self.llm.output_processor)
-        for described in await self._rpc("vagus_describe"):
-            if described["fingerprint"] != self.plugin.fingerprint():
-                raise Unsupported("a worker runs with other settings than the server")
-            self.description = described
-        for name, index in self.vector_of.items():
-            vectors = self.pack.vectors[self.pack.index[name]]
-            await self._rpc("vagus_put_vectors", index, vectors.astype("<f2").tobytes())
-        await self._rpc("vagus_put_readout_vectors", list(self.vector_of.values()))
+        described = await self._rpc("vagus_describe")
+        if any(d["fingerprint"] != self.plugin.fingerprint() for d in described):
+            raise Unsupported("a worker runs with other settings than the server")
+        by_site: dict[int, str] = {}
+        for worker in described:
+            by_site |= dict(zip(worker["sites_here"], worker["installed"], strict=True))
+        if sorted(by_site) != list(range(self.plugin.sites)):
+            raise Unsupported(f"the operation is installed at sites {sorted(by_site)} alone")
+        installed = [by_site[site] for site in range(self.plugin.sites)]
+        self.description = described[0] | {"installed": installed}
+        for name in self.adapters:
+            await self.llm.add_lora(adapter_request(self.adapters, name))
+        rows = [await self.bank.acquire(concept.vectors) for concept in self.concepts.values()]
+        await self._rpc("vagus_put_readout_vectors", rows)
+        for vectors in registered:
+            await self.bank.acquire(vectors)
+
+    async def _put_vectors(self, row: int, data: bytes) -> None:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        for _ in range(_PUT_ATTEMPTS):
+            try:
+                if all(await self._rpc("vagus_put_vectors", row, data)):
+                    return
+            except EngineDeadError:
+                raise EngineUnavailable("the engine has died") from None
+            # A request that is over here can still be in a worker, which then refuses.
+            await asyncio.sleep(_PUT_SECONDS)
+        raise RuntimeError(f"row {row} of the vector bank never came free on the workers")
 
     async def _rpc(self, method: str, *args: Any) -> list[Any]:
-        results: list[Any] = await self.llm.collective_rpc(method, args=args)
-        return results
+        """Calls a method of every worker, of all data-parallel engines; returns all results."""
+        client = self.llm.engine_core
+        engines = getattr(client, "core_engines", ())
+        if len(engines) < 2:
+            results: list[Any] = await self.llm.collective_rpc(method, args=args)
+            return results
+        # collective_rpc reaches all engines as well, but returns the first one's results.
+        calls = [
+            client._call_utility_async("collective_rpc", method, None, args, None, engine=engine)
+            for engine in engines
+        ]
+        return [result for results in await asyncio.gather(*calls) for result in results]
+
+    @property
+    def ranks(self) -> int:
+        """Number of data-parallel engines."""
+        return int(self.llm.vllm_config.parallel_config.data_parallel_size)
 
     def submit(self, request: EngineRequest) -> Running:
         """Opens a request; nothing runs until its outputs are iterated. Call `close` after."""
@@ -188,7 +273,20 @@ class Engine:
         self.sinks.close(request.request_id)
 
     async def raw_outputs(self, request: EngineRequest) -> AsyncGenerator[EngineOutput]:
-        """vLLM's outputs, as ours."""
+        """vLLM's outputs, as ours.
+
+        Raises:
+            BankFull: there is no room for the request's vectors; it has not been started.
+        """
+        async with self.bank.holding(request.program.contents.values()) as row_of:
+            operations = request.program.order_operations(row_of)
+            async with aclosing(self._generate(request, operations)) as outputs:
+                async for output in outputs:
+                    yield output
+
+    async def _generate(
+        self, request: EngineRequest, operations: tuple[OrderOperation, ...]
+    ) -> AsyncGenerator[EngineOutput]:
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -196,30 +294,36 @@ class Engine:
         prompt_tokens = len(request.token_ids)
         turn = ((prompt_tokens - 1, NO_END),) if request.monitor else ()
         order = Order(
-            operations=request.program.order_operations(),
+            operations=operations,
             digest=request.program.tables_digest if request.program else b"",
             read=(*request.read, *turn),
         )
-        reads_prompt = any(start < prompt_tokens - 1 for start, _ in request.read)
         parameters = SamplingParams(
             **request.sampling,
             output_kind=RequestOutputKind.DELTA,
             extra_args=order_to_extra_args(order),
-            # Cached prompt tokens are not computed, so they could not be read.
-            skip_reading_prefix_cache=reads_prompt,
+            skip_reading_prefix_cache=request.reads_prompt,
         )
         prompt = tokens_input(request.token_ids, cache_salt=cache_salt(request.tenant))
-        async for output in self.llm.generate(prompt, parameters, request.request_id):
-            completion = output.outputs[0]
-            yield EngineOutput(
-                text=completion.text,
-                token_ids=list(completion.token_ids),
-                logprobs=completion.logprobs,
-                finish_reason=completion.finish_reason,
-                stop_reason=completion.stop_reason,
-                cached_tokens=output.num_cached_tokens or 0,
-                prompt_logprobs=list(output.prompt_logprobs or ()),
-            )
+        generation = self.llm.generate(
+            prompt,
+            parameters,
+            request.request_id,
+            lora_request=adapter_request(self.adapters, request.adapter),
+            data_parallel_rank=request.rank,
+        )
+        async with aclosing(generation) as outputs:
+            async for output in outputs:
+                completion = output.outputs[0]
+                yield EngineOutput(
+                    text=completion.text,
+                    token_ids=list(completion.token_ids),
+                    logprobs=completion.logprobs,
+                    finish_reason=completion.finish_reason,
+                    stop_reason=completion.stop_reason,
+                    cached_tokens=output.num_cached_tokens or 0,
+                    prompt_logprobs=list(output.prompt_logprobs or ()),
+                )
 
     async def usage(self) -> dict[str, int]:
         """Requests and slots that the workers hold, greatest over the ranks."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from vagus_server.engine.adapters import adapter_options
 from vagus_server.plugin import pin
 from vagus_server.plugin.config import PluginConfig
 
@@ -31,6 +32,7 @@ class EngineSettings:
         installation: "norm" fuses steering with the norm that follows a layer, "hook" does not;
             "auto" takes norm on a GPU, unless vLLM's own fusion of that norm would be lost.
         vectors: capacity of the vector bank.
+        adapters: folders of LoRA adapters (safetensors), by the name that requests give.
         engine_options: further vLLM engine arguments, by name.
     """
 
@@ -45,6 +47,7 @@ class EngineSettings:
     eager: bool = False
     installation: str = "auto"
     vectors: int = 1024
+    adapters: dict[str, Path] = field(default_factory=dict)
     engine_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -75,6 +78,7 @@ def vllm_config(
         "tensor_parallel_size": settings.tensor_parallel,
         "enforce_eager": settings.eager,
         "enable_prefix_caching": True,
+        **adapter_options(settings.adapters),
         **settings.engine_options,
     }
     if settings.kv_cache_gib is not None:

@@ -43,6 +43,8 @@ class Sink:
         self.rows: dict[int, np.ndarray] = {}
         self.turn_sum: np.ndarray | None = None
         self.turn_tokens = 0
+        #: Rows of the turn that do not count yet.
+        self._ahead: dict[int, np.ndarray] = {}
         self.last_prompt_token: np.ndarray | None = None
 
     def feed(self, span: Span, positions: list[int], rows: np.ndarray) -> None:
@@ -51,18 +53,26 @@ class Sink:
         for position, row in zip(positions, rows, strict=True):
             if any(start <= position < end for start, end in self._wanted):
                 self.rows[position] = row
-            self._count(position, row)
+            if self._turn_start is not None and position >= self._turn_start + self.turn_tokens:
+                self._ahead[position] = row
 
-    def _count(self, position: int, row: np.ndarray) -> None:
-        """Adds a row to the turn, once for each position."""
-        if self._turn_start is None or position != self._turn_start + self.turn_tokens:
-            return
-        if self.turn_sum is None:
-            self.last_prompt_token = row.copy()
-            self.turn_sum = row.astype(np.float64)
-        else:
-            self.turn_sum += row
-        self.turn_tokens += 1
+    def settle(self, end: int) -> None:
+        """Counts the turn's rows before end, one past the last position that stands.
+
+        A pass may process tokens that are then rejected (speculative decoding) or cut away
+        (behind a stop string); what it read there must not count.
+        """
+        while self._turn_start is not None:
+            position = self._turn_start + self.turn_tokens
+            row = self._ahead.pop(position, None) if position < end else None
+            if row is None:
+                return
+            if self.turn_sum is None:
+                self.last_prompt_token = row.copy()
+                self.turn_sum = row.astype(np.float64)
+            else:
+                self.turn_sum += row
+            self.turn_tokens += 1
 
 
 class Sinks:

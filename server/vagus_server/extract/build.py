@@ -7,12 +7,13 @@
 5. The steering site by a sweep through the engine.
 """
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vllm
 
 from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract import contrast, measure, provenance, sweep
@@ -26,6 +27,7 @@ from vagus_server.extract.vectors import (
     neutral_components,
     remove_components,
     unit,
+    with_difference,
 )
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import SCHEMA_VERSION, ConceptInfo, Manifest, ModelInfo, Pack
@@ -107,10 +109,8 @@ class _Build:
 
     def run(self, out: Path, work: Path) -> Pack:
         source, recipe, engine = self.source, self.recipe, self.engine
-        stories = self.means("stories", source.stories, len(source.concept), recipe.start, work)
-        neutral = self.means(
-            "neutral", source.neutral, len(source.neutral), measure.TEXT_START, work
-        )
+        stories = self.means("stories", source.stories, recipe.start, work)
+        neutral = self.means("neutral", source.neutral, measure.TEXT_START, work)
         contrasts = [self.contrast_means(i, one, work) for i, one in enumerate(source.contrasts)]
         with progress("replies", len(source.prompts.reference)) as bar:
             replies = measure.chat_replies(engine, source.prompts.reference, recipe.seed, bar)
@@ -141,19 +141,17 @@ class _Build:
         }
         return write_pack(out, manifest(facts), tensors)
 
-    def means(self, what: str, texts: Any, count: int, start: int, work: Path) -> TextMeans:
-        """Measured now, or by an earlier run on the same model, texts and settings."""
-        key = hashlib.sha256(
-            repr((self.fingerprint, self.source.digest, what, start, self.settings.dtype)).encode()
-        ).hexdigest()
-        with progress(what, count) as bar:
-            return measure.text_means(self.engine, texts, count, start, work / what, key, bar)
+    def means(self, what: str, texts: Iterable[str], start: int, work: Path) -> TextMeans:
+        """Measured now, or by an earlier run on the same model and with the same settings."""
+        settings = repr((self.fingerprint, start, self.settings.dtype, vllm.__version__))
+        with progress(what, sum(1 for _ in texts)) as bar:
+            return measure.text_means(self.engine, texts, start, work / what, settings, bar)
 
     def contrast_means(self, index: int, one: Contrast, work: Path) -> contrast.Means:
         """Means of both kinds of text of a contrasting concept."""
         kinds = {"positive": one.positive, "negative": one.negative}
         means = [
-            self.means(f"contrast-{index}-{kind}", texts, len(texts), measure.TEXT_START, work)
+            self.means(f"contrast-{index}-{kind}", texts, measure.TEXT_START, work)
             for kind, texts in kinds.items()
         ]
         return contrast.Means(means[0].array, means[1].array)
@@ -168,15 +166,18 @@ class _Build:
         source, count = self.source, len(self.source.descriptions)
         parts = []
         if count:
-            parts.append(concept_vectors(stories.array, source.concept, count))
+            removed = components
+            if source.first_person is not None:
+                removed = with_difference(components, stories.array, source.first_person)
+            vectors = concept_vectors(stories.array, source.concept, count)
+            parts.append(remove_components(vectors, removed))
             labelled = Stories(stories.array, source.concept, source.topic)
-            quality = assess(labelled, list(source.descriptions), components, self.recipe.seed)
+            quality = assess(labelled, list(source.descriptions), removed, self.recipe.seed)
         else:
             quality = contrast.assess(contrasts, components)
-        parts += [one.vector()[None] for one in contrasts]
+        parts += [remove_components(one.vector()[None], components) for one in contrasts]
         # Rounded first: statistics and steering then belong to the vectors that are shipped.
-        vectors = remove_components(np.concatenate(parts), components).astype(np.float16)
-        return vectors, quality
+        return np.concatenate(parts).astype(np.float16), quality
 
     def sweep(
         self,

@@ -42,6 +42,22 @@ def held_out_ranks(
     Raises:
         ValueError: a concept has stories in fewer than two topics.
     """
+    return _ranks(means, concept, topic, _trained(components), sites)
+
+
+def held_out_scores(
+    means: Means, concept: np.ndarray, topic: np.ndarray, components: list[np.ndarray], site: int
+) -> np.ndarray:
+    """Projections of every story on all concepts by vectors from the other topics, at a site.
+
+    Returns:
+        float64 [stories, concepts].
+    """
+    return _scores(means, concept, topic, _trained(components), site)
+
+
+def _trained(components: list[np.ndarray]) -> _Directions:
+    """Directions as the recipe makes them."""
 
     def directions(site: int, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if (counts == 0).any():
@@ -50,7 +66,7 @@ def held_out_ranks(
         vectors = vectors - vectors.mean(axis=0)
         return unit(remove_components(vectors[:, None], components[site : site + 1])[:, 0])
 
-    return _ranks(means, concept, topic, directions, sites)
+    return directions
 
 
 def random_direction_ranks(
@@ -84,29 +100,37 @@ def _ranks(
     sites: list[int] | None,
 ) -> np.ndarray:
     sites = list(range(means.shape[1])) if sites is None else sites
-    topics = np.unique(topic)
-    rows = [np.flatnonzero(topic == group) for group in topics]
-    ranks = np.empty((len(concept), len(sites)), dtype=np.int64)
-    for column, site in enumerate(sites):
-        sums, counts = _cells(means, concept, rows, site)
-        all_sums, all_counts = sums.sum(axis=0), counts.sum(axis=0)
-        for fold, test in enumerate(rows):
-            train, number = all_sums - sums[fold], all_counts - counts[fold]
-            units = directions(site, train, number)
-            centre = train.sum(axis=0) / number.sum()
-            scores = (means[test, site].astype(np.float64) - centre) @ units.T
-            ranks[test, column] = ranks_of(scores, concept[test])
-    return ranks
+    columns = [
+        ranks_of(_scores(means, concept, topic, directions, site), concept) for site in sites
+    ]
+    return np.stack(columns, axis=1)
 
 
-def _cells(
-    means: Means, concept: np.ndarray, rows: list[np.ndarray], site: int
+def _scores(
+    means: Means, concept: np.ndarray, topic: np.ndarray, directions: _Directions, site: int
+) -> np.ndarray:
+    """Projections [stories, concepts] on directions that are given all topics but a story's."""
+    rows = [np.flatnonzero(topic == group) for group in np.unique(topic)]
+    sums, counts = topic_sums(means, concept, topic, site)
+    all_sums, all_counts = sums.sum(axis=0), counts.sum(axis=0)
+    scores = np.empty((len(concept), sums.shape[1]))
+    for fold, test in enumerate(rows):
+        train, number = all_sums - sums[fold], all_counts - counts[fold]
+        units = directions(site, train, number)
+        centre = train.sum(axis=0) / number.sum()
+        scores[test] = (means[test, site].astype(np.float64) - centre) @ units.T
+    return scores
+
+
+def topic_sums(
+    means: Means, concept: np.ndarray, topic: np.ndarray, site: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums [topics, concepts, hidden] and counts [topics, concepts] at a site."""
-    concepts = int(concept.max()) + 1
-    sums = np.zeros((len(rows), concepts, means.shape[2]))
-    counts = np.zeros((len(rows), concepts), dtype=np.int64)
-    for fold, mine in enumerate(rows):
+    topics, concepts = np.unique(topic), int(concept.max()) + 1
+    sums = np.zeros((len(topics), concepts, means.shape[2]))
+    counts = np.zeros((len(topics), concepts), dtype=np.int64)
+    for fold, group in enumerate(topics):
+        mine = np.flatnonzero(topic == group)
         np.add.at(sums[fold], concept[mine], means[mine, site].astype(np.float64))
         counts[fold] = np.bincount(concept[mine], minlength=concepts)
     return sums, counts

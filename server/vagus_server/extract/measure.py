@@ -1,6 +1,6 @@
 """Runs texts through the engine and keeps what the recipe needs: means, replies, moments."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vagus_server.extract.bar import Bar
-from vagus_server.extract.means import TextMeans
-from vagus_server.extract.offline import Done, Job, OfflineEngine
+from vagus_server.extract.means import TextMeans, text_key
+from vagus_server.extract.offline import Job, OfflineEngine
 from vagus_server.plugin.wire import NO_END
 
 #: Leaves out the first 50 tokens of a story (paper, section 3, step 2).
@@ -19,7 +19,7 @@ STORY_START = 50
 TEXT_START = 1
 REPLY_TOKENS = 60
 #: Texts between two points at which an extraction can be taken up again.
-_CHUNK = 512
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,9 @@ class Reference:
 def text_means(
     engine: OfflineEngine,
     texts: Iterable[str],
-    count: int,
     start: int,
     path: Path,
-    key: str,
+    settings: str,
     bar: Bar,
 ) -> TextMeans:
     """Mean residual of each text over its positions from `start` on.
@@ -65,31 +64,27 @@ def text_means(
 
     Args:
         engine: the model.
-        texts: `count` of them; read once, from where an earlier run with the same key stopped.
-        count: number of texts.
+        texts: can be iterated more than once.
         start: first position averaged, 1 or more.
-        path: where the means go.
-        key: digest of all that they depend on.
+        path: where the means go, and what an earlier run measured is found.
+        settings: what the means depend on beside the texts.
         bar: told of every text.
     """
-    means = TextMeans.open(path, key, (count, engine.plugin.sites, engine.plugin.hidden_size))
-    bar.update(means.done)
-    remaining = islice(texts, means.done, None)
+    keys = [text_key(settings, text) for text in texts]
+    means = TextMeans.open(path, keys, engine.plugin.sites, engine.plugin.hidden_size)
+    missing = means.missing.tolist()
+    bar.update(len(keys) - len(missing))
+    wanted = set(missing)
+    remaining = ((i, text) for i, text in enumerate(texts) if i in wanted)
     while chunk := list(islice(remaining, _CHUNK)):
-        ids = [encode(engine.tokenizer, text) for text in chunk]
+        ids = [encode(engine.tokenizer, text) for _, text in chunk]
         jobs = [Job(tokens, spans=((_start(tokens, start), NO_END),)) for tokens in ids]
-        done: list[Done | None] = [None] * len(jobs)
+        done = []
         for one in engine.run(jobs):
-            done[one.index] = one
+            done.append((chunk[one.index][0], one.means[0], one.norms[0], int(one.counts[0])))
             bar.update()
-        means.append(_rows(done))
+        means.write(done)
     return means
-
-
-def _rows(done: list[Done | None]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    for one in done:
-        assert one is not None
-        yield one.means[0], one.norms[0], int(one.counts[0])
 
 
 def _start(tokens: Sequence[int], start: int) -> int:

@@ -84,6 +84,8 @@ class OfflineEngine:
         groups: int = 512,
     ) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        # On a CPU vLLM leaves a core to its frontend, which is idle here.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm.v1.engine.llm_engine import LLMEngine
 
         plugin = PluginConfig(
@@ -116,7 +118,8 @@ class OfflineEngine:
     def put_vectors(self, first: int, vectors: np.ndarray) -> None:
         """Writes vectors [n, sites, hidden] into the bank from index `first` (1 or more) on."""
         for i, vector in enumerate(vectors.astype("<f2")):
-            self._rpc("vagus_put_vectors", first + i, vector.tobytes())
+            if not self._rpc("vagus_put_vectors", first + i, vector.tobytes()):
+                raise RuntimeError(f"a running request uses row {first + i} of the vector bank")
 
     def read_vectors(self, indices: list[int]) -> None:
         """Reads these vectors of the bank, in this order."""

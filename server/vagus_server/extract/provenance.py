@@ -61,7 +61,7 @@ def traffic_facts(neutral: TextMeans, replies: Replies, reference: Reference) ->
         "residual_norms_of_neutral_text": table(neutral.mean_norm),
         "residual_norms_of_generation": table(replies.norms),
         "reference": (
-            f"{reference.positions} tokens from position {TEXT_START} on: {neutral.state.texts} "
+            f"{reference.positions} tokens from position {TEXT_START} on: {len(neutral.array)} "
             f"neutral texts, {len(replies.replies)} chat prompts with the model's replies"
         ),
     }

@@ -32,6 +32,8 @@ class Source:
         prompts: what users ask.
         digest: SHA-256 of it all, hexadecimal.
         facts: what the manifest says of it.
+        first_person: [stories], boolean; the direction between the stories in the first person
+            and the others is taken out of the concepts' vectors. None where it is not known.
     """
 
     descriptions: dict[str, str]
@@ -43,6 +45,7 @@ class Source:
     digest: str
     contrasts: list[Contrast] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    first_person: np.ndarray | None = None
 
 
 def of_corpus(corpus: Corpus) -> Source:
@@ -61,6 +64,11 @@ def of_corpus(corpus: Corpus) -> Source:
             "corpus": (
                 f"{len(corpus.stories)} stories, {len(names)} concepts, {len(topics)} topics, "
                 f"{len(corpus.neutral)} neutral texts"
-            )
+            ),
+            "person": (
+                "half of each concept's stories are told in the first person; the direction "
+                "between these and the others is projected out of the vectors"
+            ),
         },
+        first_person=np.array([story.person == "first" for story in corpus.stories]),
     )

@@ -56,6 +56,31 @@ def neutral_components(means: np.ndarray, share: float) -> list[np.ndarray]:
     return components
 
 
+def with_difference(
+    components: list[np.ndarray], means: np.ndarray, group: np.ndarray
+) -> list[np.ndarray]:
+    """The components, and the direction between the means of two groups of texts.
+
+    For a property of the texts that a concept's stories share though it is none of the concept,
+    as where all of them are told in the first person.
+
+    Args:
+        components: per site, orthonormal rows [k, hidden].
+        means: [texts, sites, hidden]; an array, or one on disk.
+        group: [texts], boolean.
+
+    Returns:
+        Per site, orthonormal rows [k + 1, hidden]; [k, hidden] where the groups do not differ.
+    """
+    other, one = concept_means(means, group.astype(np.int64), 2)
+    difference = remove_components(one - other, components)
+    length = np.linalg.norm(difference, axis=-1)
+    return [
+        np.concatenate([rows, (difference[site] / length[site])[None]]) if length[site] else rows
+        for site, rows in enumerate(components)
+    ]
+
+
 def remove_components(vectors: np.ndarray, components: list[np.ndarray]) -> np.ndarray:
     """Projects each site's components out of the vectors [..., sites, hidden]."""
     cleaned = np.array(vectors, dtype=np.float64)

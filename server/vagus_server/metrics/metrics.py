@@ -27,7 +27,9 @@ from vagus.v1 import (
     model_service_pb2,
     readout_service_pb2,
 )
+from vagus_server.concepts.registry import Registry
 from vagus_server.engine.engine import Running
+from vagus_server.engine.rows import Rows
 from vagus_server.engine.sink import Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.pin import VLLM_VERSION
@@ -153,6 +155,17 @@ class Metrics:
             "vagus_program_slots_capacity", "Distinct programs that can run at once.", registry=r
         )
         self.slots_capacity.set(slots)
+        self.concepts_registered = Gauge(
+            "vagus_concepts_registered", "Concepts that tenants have uploaded.", registry=r
+        )
+        self.vector_rows_used = Gauge(
+            "vagus_vector_rows_used",
+            "Rows of the vector bank that a concept or a request needs, the pack's included.",
+            registry=r,
+        )
+        self.vector_rows_capacity = Gauge(
+            "vagus_vector_rows_capacity", "Rows of the vector bank.", registry=r
+        )
         self.worker_requests = Gauge(
             "vagus_worker_requests", "Requests that the engine's workers hold.", registry=r
         )
@@ -163,6 +176,18 @@ class Metrics:
         )
         self.readout_bytes = Counter(
             "vagus_readout_bytes", "Bytes of readouts and marks from the engine.", registry=r
+        )
+        self.cache_queries = Counter(
+            "vagus_prefix_cache_queries",
+            "Prompt tokens that were looked up in the prefix cache.",
+            ["kind"],
+            registry=r,
+        )
+        self.cache_hits = Counter(
+            "vagus_prefix_cache_hits",
+            "Prompt tokens that came from the prefix cache, in whole blocks.",
+            ["kind"],
+            registry=r,
         )
         self.receipts = Counter(
             "vagus_receipts", "Receipts of steered requests.", ["outcome"], registry=r
@@ -201,6 +226,9 @@ class Metrics:
                 self.requests.labels(method, code.name)
         for outcome in ("verified", "failed"):
             self.receipts.labels(outcome)
+        for kind in ("plain", "steered"):
+            self.cache_queries.labels(kind)
+            self.cache_hits.labels(kind)
         for concept in self._concepts:
             self.turn_mean.labels(concept)
             self.last_prompt_token.labels(concept)
@@ -243,6 +271,10 @@ class Metrics:
         self.readout_bytes.inc(sinks.readout_bytes - self._readout_bytes_seen)
         self._readout_bytes_seen = sinks.readout_bytes
         program = running.request.program
+        if running.cached_tokens is not None:
+            kind = "steered" if program else "plain"
+            self.cache_queries.labels(kind).inc(len(running.request.token_ids))
+            self.cache_hits.labels(kind).inc(running.cached_tokens)
         if running.balanced is not None and program:
             self.receipts.labels("verified" if running.balanced else "failed").inc()
         if program:
@@ -253,6 +285,12 @@ class Metrics:
             for concept, dose in doses.items():
                 if concept in self._concepts:
                     self.dose.labels(concept).observe(dose)
+
+    def watch(self, registry: Registry, rows: Rows) -> None:
+        """Shows, from now on, the concepts of a registry and the rows of a vector bank."""
+        self.concepts_registered.set_function(lambda: registry.registered)
+        self.vector_rows_used.set_function(lambda: rows.used)
+        self.vector_rows_capacity.set(rows.capacity)
 
     def worker(self, requests: int, slots: int) -> None:
         """Takes what the workers report of their tables."""

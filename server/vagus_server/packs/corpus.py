@@ -1,22 +1,28 @@
 """Loads the corpus that packs are extracted from, and refuses rows that break its rules.
 
-concepts.json       {name: {"means": ..., "banned": [regex, ...]}}
-stories/*.jsonl     {"concept", "topic", "person", "text"}   one file per topic
+concepts.json       {name: {"means": ..., "banned": [word or phrase, ...]}}
+stories/*.jsonl     {"concept", "topic", "person", "text"}   one file per topic, every concept once
+other/*.jsonl       the same, by another writer: nothing is fitted to these
+earlier/*.jsonl     the same, by earlier writers and of some concepts only: nor to these
 neutral.jsonl       {"kind", "topic", "text"}                nothing felt at all
 prompts.json        chat prompts for reference traffic, and for the steering sweep
 scenarios.jsonl     {"concept", "text"}: situations that imply a concept, never named
 """
 
 import hashlib
-import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
+from vagus_server.packs.wording import Banned
+
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
-MIN_WORDS, MAX_WORDS = 85, 130
+MIN_WORDS, MAX_WORDS = 70, 130
+_SINGLE = ("concepts.json", "neutral.jsonl", "prompts.json", "scenarios.jsonl")
+_HELD_OUT = ("other", "earlier")
 _Row = TypeVar("_Row")
 
 
@@ -28,7 +34,7 @@ class Concept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A concept's meaning and the words that its stories must not contain."""
 
     means: str
-    #: Regular expressions, matched from the start of a word and without regard to case.
+    #: Words and phrases, compared by their stems (see vagus_server.packs.wording).
     banned: list[str]
 
 
@@ -69,6 +75,10 @@ class Corpus:
 
     concepts: dict[str, Concept]
     stories: list[Story]
+    #: Held out: by another writer, every concept once a topic.
+    other: list[Story]
+    #: Held out: by earlier writers, of some of the concepts.
+    earlier: list[Story]
     neutral: list[Neutral]
     prompts: Prompts
     scenarios: list[Scenario]
@@ -85,53 +95,67 @@ def load_corpus(folder: Path = CORPUS) -> Corpus:
     """Loads and checks a corpus.
 
     Raises:
-        CorpusError: a row breaks the rules, or a topic lacks a concept or has it twice.
+        CorpusError: a row breaks the rules, a topic has a concept twice or (but for the earlier
+            ones) lacks it, or two rows have the same text.
     """
-    files = [
-        folder / "concepts.json",
-        folder / "neutral.jsonl",
-        folder / "prompts.json",
-        folder / "scenarios.jsonl",
-        *sorted((folder / "stories").glob("*.jsonl")),
-    ]
-    concepts = _decode(files[0], files[0].read_bytes(), dict[str, Concept])
-    stories: list[Story] = []
-    for path in files[4:]:
-        rows = _rows(path, Story)
-        for line, story in enumerate(rows, 1):
-            _check_story(f"{path.name}:{line}", path.stem, story, concepts)
-        told = sorted(story.concept for story in rows)
-        if told != sorted(concepts):
-            raise CorpusError(f"{path.name} does not have exactly one story for each concept")
-        stories += rows
-    scenarios = _rows(files[3], Scenario)
+    single = [folder / name for name in _SINGLE]
+    sets = {name: sorted((folder / name).glob("*.jsonl")) for name in ("stories", *_HELD_OUT)}
+    concepts = _decode(single[0], single[0].read_bytes(), dict[str, Concept])
+    banned = {name: Banned(concept.banned) for name, concept in concepts.items()}
+    told = {
+        name: [story for path in paths for story in _stories(path, banned, name != "earlier")]
+        for name, paths in sets.items()
+    }
+    neutral, scenarios = _rows(single[1], Neutral), _rows(single[3], Scenario)
     for scenario in scenarios:
-        _check_text(f"{files[3].name} ({scenario.concept})", scenario, concepts)
+        _check_text(f"{single[3].name} ({scenario.concept})", scenario, banned)
+    stories = [story for rows in told.values() for story in rows]
+    texts = [r.text for r in stories] + [r.text for r in neutral] + [r.text for r in scenarios]
+    _check_distinct(texts)
     return Corpus(
         concepts=concepts,
-        stories=stories,
-        neutral=_rows(files[1], Neutral),
-        prompts=_decode(files[2], files[2].read_bytes(), Prompts),
+        stories=told["stories"],
+        other=told["other"],
+        earlier=told["earlier"],
+        neutral=neutral,
+        prompts=_decode(single[2], single[2].read_bytes(), Prompts),
         scenarios=scenarios,
-        digest=_digest(folder, files),
+        digest=_digest(folder, single + [path for paths in sets.values() for path in paths]),
     )
 
 
-def _check_story(where: str, topic: str, story: Story, concepts: dict[str, Concept]) -> None:
+def _stories(path: Path, banned: dict[str, Banned], complete: bool) -> list[Story]:
+    rows = _rows(path, Story)
+    for line, story in enumerate(rows, 1):
+        _check_story(f"{path.parent.name}/{path.name}:{line}", path.stem, story, banned)
+    told = sorted(story.concept for story in rows)
+    if complete and told != sorted(banned):
+        raise CorpusError(f"{path.name} does not have exactly one story for each concept")
+    if len(set(told)) != len(told):
+        raise CorpusError(f"{path.name} has two stories for one concept")
+    return rows
+
+
+def _check_story(where: str, topic: str, story: Story, banned: dict[str, Banned]) -> None:
     if story.topic != topic:
         raise CorpusError(f"{where} has the topic {story.topic!r} in the file of {topic!r}")
     words = len(story.text.split())
     if not MIN_WORDS <= words <= MAX_WORDS:
         raise CorpusError(f"{where} has {words} words, not {MIN_WORDS} to {MAX_WORDS}")
-    _check_text(where, story, concepts)
+    _check_text(where, story, banned)
 
 
-def _check_text(where: str, row: Story | Scenario, concepts: dict[str, Concept]) -> None:
-    if row.concept not in concepts:
+def _check_text(where: str, row: Story | Scenario, banned: dict[str, Banned]) -> None:
+    if row.concept not in banned:
         raise CorpusError(f"{where} has the unknown concept {row.concept!r}")
-    for pattern in concepts[row.concept].banned:
-        if match := re.search(rf"\b{pattern}\w*", row.text, re.IGNORECASE):
-            raise CorpusError(f"{where} names what it should show: {match.group(0)!r}")
+    if (phrase := banned[row.concept].found_in(row.text)) is not None:
+        raise CorpusError(f"{where} names what it should show: {phrase!r}")
+
+
+def _check_distinct(texts: list[str]) -> None:
+    for text, count in Counter(texts).items():
+        if count > 1:
+            raise CorpusError(f"a text is in the corpus {count} times: {text[:60]!r}")
 
 
 def _rows(path: Path, row: type[_Row]) -> list[_Row]:

@@ -10,32 +10,48 @@ A pack is a folder with `pack.json` (schema below) and `tensors.safetensors`:
 
 import hashlib
 from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
+from vagus_server.packs.files import (
+    MAX_HEADER_BYTES,
+    Entry,
+    PackError,
+    check_json,
+    read_header,
+    read_limited,
+)
+from vagus_server.packs.names import is_concept_name
+
+__all__ = ["ConceptInfo", "Manifest", "ModelInfo", "Pack", "PackError"]
+
 SCHEMA_VERSION = 1
 MANIFEST = "pack.json"
 TENSORS = "tensors.safetensors"
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_TENSOR_BYTES = 8 << 30
-
-
-class PackError(ValueError):
-    """The pack cannot be trusted or does not fit the model; the message says why."""
+_DTYPES = {"F16": "float16", "F32": "float32"}
+#: Shown to people and in labels of metrics: one line of visible characters.
+_Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+_Text = Annotated[str, msgspec.Meta(max_length=4000, pattern=r"^[^\x00]*\Z")]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the manifest says of a concept."""
 
+    #: See vagus_server.packs.names.
     name: str
-    description: str
-    held_out_top1: float | None = None
-    held_out_top5: float | None = None
+    description: _Text
+    held_out_top1: _Share | None = None
+    held_out_top5: _Share | None = None
     #: By site: the smallest measured dose at which the text fell apart, in mean residual norms.
     collapse_dose: dict[int, float] = {}
 
@@ -43,22 +59,22 @@ class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that a pack was made for."""
 
-    name: str
+    name: _Line
     #: See vagus_server.models.fingerprint.
-    fingerprint: str
-    hidden_size: int
-    sites: int
+    fingerprint: _Line
+    hidden_size: _Count
+    sites: _Count
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The contents of pack.json."""
 
     schema_version: int
-    name: str
-    version: str
-    license: str
+    name: _Line
+    version: _Line
+    license: _Line
     #: RFC 3339.
-    created: str
+    created: _Line
     model: ModelInfo
     concepts: list[ConceptInfo]
     readout_site: int
@@ -123,37 +139,32 @@ class Pack:
         """Unit directions, float32 [concepts, sites, hidden]."""
         return (self.vectors / self._norms[:, :, None]).astype(np.float32)
 
-    def concept_digest(self, concept: str) -> str:
-        """SHA-256 of a concept's vectors, hexadecimal."""
-        return self._digests[concept]
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {
-            name: hashlib.sha256(self.vectors[i].astype("<f4").tobytes()).hexdigest()
-            for name, i in self.index.items()
-        }
-
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Loads and checks a pack; raises PackError."""
         manifest = _read_manifest(folder / MANIFEST)
-        data = _read_limited(folder / TENSORS, _MAX_TENSOR_BYTES)
+        expected = _expected(manifest)
+        data = read_limited(folder / TENSORS, min(_size(expected), _MAX_TENSOR_BYTES))
         if hashlib.sha256(data).hexdigest() != manifest.tensors_sha256:
             raise PackError(f"{TENSORS} does not have the checksum that {MANIFEST} states")
         try:
+            _check_header(read_header(data), expected)
             tensors = load_safetensors(data)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise PackError(f"{TENSORS} is not a safetensors file: {error}") from None
-        _check_tensors(manifest, tensors)
+        except PackError:
+            raise
+        except (SafetensorError, ValueError) as error:
+            raise PackError(f"{TENSORS} is not a safetensors file: {_short(error)}") from None
+        _check_values(tensors)
         return cls(manifest, tensors)
 
 
 def _read_manifest(path: Path) -> Manifest:
+    data = read_limited(path, _MAX_MANIFEST_BYTES)
     try:
-        manifest = msgspec.json.decode(_read_limited(path, _MAX_MANIFEST_BYTES), type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PackError(f"{MANIFEST} does not follow the schema: {error}") from None
+        check_json(data)
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except ValueError as error:
+        raise PackError(f"{MANIFEST} does not follow the schema: {_short(error)}") from None
     if manifest.schema_version != SCHEMA_VERSION:
         raise PackError(
             f"{MANIFEST} has schema version {manifest.schema_version}; this server reads "
@@ -162,6 +173,9 @@ def _read_manifest(path: Path) -> Manifest:
     names = [concept.name for concept in manifest.concepts]
     if not names or len(set(names)) != len(names) or not all(names):
         raise PackError("concept names must be present, distinct and not empty")
+    for name in names:
+        if not is_concept_name(name):
+            raise PackError(f"{name[:80]!r} is not a name that a concept can have")
     doses = [item for c in manifest.concepts for item in c.collapse_dose.items()]
     for site in (manifest.readout_site, manifest.steering_site, *dict(doses)):
         if not 0 <= site < manifest.model.sites:
@@ -171,32 +185,47 @@ def _read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _read_limited(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise PackError(f"{path.name} is larger than {limit} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise PackError(f"{path.name} cannot be read: {error.strerror}") from None
+def _short(error: Exception) -> str:
+    # A hostile file may have put its own text into the message.
+    return str(error)[:300]
 
 
-def _check_tensors(manifest: Manifest, tensors: dict[str, np.ndarray]) -> None:
+#: Of each tensor the shape and the dtype.
+_Tensors = dict[str, tuple[tuple[int, ...], str]]
+
+
+def _expected(manifest: Manifest) -> _Tensors:
     concepts, sites = len(manifest.concepts), manifest.model.sites
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
+    return {
         "vectors": ((concepts, sites, manifest.model.hidden_size), "float16"),
         "residual_norms": ((sites,), "float32"),
         "reference_mean": ((concepts, sites), "float32"),
         "reference_std": ((concepts, sites), "float32"),
     }
-    if set(tensors) != set(expected):
-        raise PackError(f"{TENSORS} holds {sorted(tensors)}, not {sorted(expected)}")
+
+
+def _size(tensors: _Tensors) -> int:
+    """The most bytes that a file of these tensors can have."""
+    values = sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in tensors.values())
+    return 8 + MAX_HEADER_BYTES + values
+
+
+def _check_header(entries: dict[str, Entry], expected: _Tensors) -> None:
+    if set(entries) != set(expected):
+        names = [name[:80] for name in sorted(entries)[:10]]
+        raise PackError(f"{TENSORS} holds {names}, not {sorted(expected)}")
     for name, (shape, dtype) in expected.items():
-        tensor = tensors[name]
-        if tensor.shape != shape or tensor.dtype.name != dtype:
-            raise PackError(f"{name} is {tensor.dtype.name} {tensor.shape}, not {dtype} {shape}")
+        found, kind = tuple(entries[name].shape), entries[name].dtype
+        if found != shape or _DTYPES.get(kind) != dtype:
+            kind = _DTYPES.get(kind, kind[:20])
+            raise PackError(f"{name} is {kind} {str(found)[:80]}, not {dtype} {shape}")
+
+
+def _check_values(tensors: dict[str, np.ndarray]) -> None:
+    for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise PackError(f"{name} has values that are not finite")
     if (tensors["residual_norms"] <= 0).any() or (tensors["reference_std"] <= 0).any():
         raise PackError("residual norms and reference deviations must be above 0")
-    if (np.abs(tensors["vectors"].astype(np.float32)).max(axis=2) == 0).any():
+    if (tensors["vectors"] == 0).all(axis=2).any():
         raise PackError("a vector is zero: its concept has no direction at some site")

@@ -111,6 +111,15 @@ class Batch:
             self.slots.release(order.digest)
             self._slot[i] = _NO_SLOT
 
+    def refers_to(self, vector: int) -> bool:
+        """Whether a known request's program uses a row of the vector bank."""
+        return any(
+            vector in (operation.vector, operation.gate and operation.gate.vector)
+            for order in self._orders
+            if order is not None
+            for operation in order.operations
+        )
+
     @property
     def known(self) -> int:
         """Number of requests whose orders are held."""

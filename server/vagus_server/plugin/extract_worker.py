@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.sites import install_tap
+from vagus_server.plugin.sites import Decoder, install_tap
 from vagus_server.plugin.wire import order_from_sampling_params
 from vagus_server.plugin.worker import SteeringWorker
 
@@ -27,11 +27,11 @@ class ExtractWorker(SteeringWorker):
         self._moments = self._moments.to(self.device)
         self._read = 0
 
-    def _before_install(self, inner: torch.nn.Module, config: PluginConfig) -> None:
+    def _before_install(self, decoder: Decoder, config: PluginConfig) -> None:
         groups, hidden = config.tap_groups, config.hidden_size
         self._ranges = torch.zeros(groups, 2, dtype=torch.int32, device=self.device)
         self._sums = torch.zeros(config.sites, groups, hidden + 1, device=self.device)
-        install_tap(inner, self._ranges, self._sums)
+        install_tap(decoder, self._ranges, self._sums)
 
     def execute_model(self, scheduler_output: Any) -> Any:
         """Notes which requests are summed up."""

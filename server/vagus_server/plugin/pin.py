@@ -4,19 +4,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-VLLM_VERSION = "0.32.0"
+from vagus_server.plugin.architectures import ARCHITECTURES, NO_SINGLE_STREAM
 
-#: Architectures whose decoder layers return (hidden, residual) with the residual stream as
-#: their sum, and pass both on unchanged to the next layer.
-ARCHITECTURES = frozenset(
-    {
-        "LlamaForCausalLM",
-        "MistralForCausalLM",
-        "Phi3ForCausalLM",
-        "Qwen2ForCausalLM",
-        "Qwen3ForCausalLM",
-    }
-)
+VLLM_VERSION = "0.32.0"
 
 
 class Unsupported(RuntimeError):
@@ -37,6 +27,8 @@ def check_architecture(architectures: list[str]) -> str:
     for name in architectures:
         if name in ARCHITECTURES:
             return name
+        if name in NO_SINGLE_STREAM:
+            raise Unsupported(f"{name} is not supported: it {NO_SINGLE_STREAM[name]}")
     raise Unsupported(
         f"the architecture {', '.join(architectures) or 'of this model'} is not supported: "
         f"Vagus knows the residual stream of {', '.join(sorted(ARCHITECTURES))}"
@@ -46,21 +38,22 @@ def check_architecture(architectures: list[str]) -> str:
 def check_engine_config(config: Any) -> None:
     """Raises Unsupported for vLLM settings under which rows or readouts would be wrong."""
     parallel = config.parallel_config
+    speculative = config.speculative_config
+    method = getattr(speculative, "method", None)
     refusals = {
-        "pipeline parallelism (readouts of early stages would be lost)": (
-            parallel.pipeline_parallel_size > 1
-        ),
-        "data parallelism (vectors would not reach restarted ranks)": (
-            parallel.data_parallel_size > 1
-        ),
         "dual batch overlap (it splits rows)": parallel.enable_dbo,
         "prefill context parallelism (it permutes rows)": (
             getattr(parallel, "prefill_context_parallel_size", 1) > 1
         ),
-        "speculative decoding (rejected rows would be counted)": (
-            config.speculative_config is not None
+        "sequence parallelism of experts (a rank holds a part of the rows)": getattr(
+            parallel, "use_sequence_parallel_moe", False
         ),
-        "LoRA (not yet tested beside steering)": config.lora_config is not None,
+        f"speculative decoding by {method} (only ngram is proven)": (
+            speculative is not None and method != "ngram"
+        ),
+        "speculative decoding with asynchronous scheduling (positions are not known in time)": (
+            speculative is not None and config.scheduler_config.async_scheduling
+        ),
         "KV transfer (remote prefill would run unsteered)": config.kv_transfer_config is not None,
         "enable_return_routed_experts (its field carries the readouts)": (
             config.aux_output_config.enable_return_routed_experts

@@ -7,7 +7,7 @@ import numpy as np
 from vagus_kernels.layout import ADD, GATE_NONE, GATE_STORED, TEST, entries
 from vagus_kernels.step import ENTRY
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.wire import NO_SITE, Order, OrderOperation
+from vagus_server.plugin.wire import NO_SITE, Order
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Program:
     measured: np.ndarray
 
 
-def measured_steps(operation: OrderOperation) -> bool:
+def measured_steps(kind: int, has_envelope: bool) -> bool:
     """Whether the device must say how far an operation moved a row: it depends on the row."""
-    return operation.kind != ADD or operation.envelope is not None
+    return kind != ADD or has_envelope
 
 
 def encode_program(order: Order, config: PluginConfig, inverse_norms: np.ndarray) -> Program:
@@ -73,7 +73,7 @@ def encode_program(order: Order, config: PluginConfig, inverse_norms: np.ndarray
     pairs = [
         (site, p)
         for p, operation in enumerate(order.operations)
-        if measured_steps(operation)
+        if measured_steps(operation.kind, operation.envelope is not None)
         for site in operation.sites
     ]
     return Program(

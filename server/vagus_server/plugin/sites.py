@@ -1,5 +1,14 @@
-"""Finds a model's decoder layers and installs the site operation: in the next norm, or a hook."""
+"""Finds a model's decoder layers and installs the site operation: in the next norm, or a hook.
 
+Models keep the stream after a layer in one of two ways:
+
+    a pair    the layer takes `residual` and returns (hidden, residual); the stream is their
+              sum, which the norm that follows takes (Llama, Qwen, Mistral, Mixtral, Gemma, Phi-3)
+    whole     the layer returns the stream (Granite, GPT-2, Falcon, and all that vLLM runs with
+              transformers' own layers, such as OLMo2 and GPT-NeoX, with a batch axis of 1)
+"""
+
+import inspect
 from typing import Any
 
 import torch
@@ -13,75 +22,95 @@ _PREFIX = "_vagus_"
 _NAMES = tuple(_PREFIX + name for name in SiteTables._fields)
 
 
-def decoder(model: nn.Module, expected: int) -> nn.Module:
-    """The module that holds the decoder layers, in `layers`.
+#: Where vLLM's models have their decoder layers.
+_LAYERS = ("model.layers", "transformer.h")
+
+
+class Decoder:
+    """A model's decoder layers and what holds them.
 
     Raises Unsupported when the model is not built as vLLM builds decoders, or has another
     number of layers than its configuration says.
     """
-    parent: Any = model
-    if hasattr(parent, "get_language_model"):
-        parent = parent.get_language_model()
-    inner = getattr(parent, "model", None)
-    layers = getattr(inner, "layers", None)
-    if not isinstance(layers, nn.ModuleList) or len(layers) != expected:
-        found = len(layers) if isinstance(layers, nn.ModuleList) else "none"
-        raise Unsupported(
-            f"{type(model).__name__} should have {expected} decoder layers in model.layers; "
-            f"found {found}"
-        )
-    assert isinstance(inner, nn.Module)
-    return inner
+
+    def __init__(self, model: nn.Module, expected: int) -> None:
+        parent: Any = model
+        if hasattr(parent, "get_language_model"):
+            parent = parent.get_language_model()
+        for path in _LAYERS:
+            holder, name = path.split(".")
+            self.inner: Any = getattr(parent, holder, None)
+            self.layers: Any = getattr(self.inner, name, None)
+            if isinstance(self.layers, nn.ModuleList):
+                break
+        found = len(self.layers) if isinstance(self.layers, nn.ModuleList) else "none"
+        if found != expected:
+            raise Unsupported(
+                f"{type(model).__name__} should have {expected} decoder layers in "
+                f"{' or '.join(_LAYERS)}; found {found}"
+            )
+
+    @property
+    def here(self) -> list[int]:
+        """The layers of this stage of the pipeline; the others are placeholders."""
+        return [i for i, layer in enumerate(self.layers) if not _missing(layer)]
+
+    def norm_after(self, site: int) -> tuple[Any, str] | None:
+        """Holder and name of the norm that takes the pair after a layer, if it can be replaced."""
+        layers = self.layers
+        holder, name = (self.inner, "norm")
+        if site + 1 < len(layers):
+            holder, name = layers[site + 1], "input_layernorm"
+        takes_pair = "residual" in inspect.signature(layers[site].forward).parameters
+        replaceable = takes_pair and _replaceable(getattr(holder, name, None))
+        return (holder, name) if replaceable else None
 
 
-def install(inner: nn.Module, tables: list[SiteTables], wanted: str) -> list[str]:
-    """Installs the operation at each site; returns how: "norm" or "hook".
+def install(decoder: Decoder, tables: list[SiteTables], wanted: str) -> list[str]:
+    """Installs the operation at each site of this stage; returns how: "norm" or "hook".
 
     Must run before the first forward pass: Dynamo traces what is there then, and ignores all
     that comes later. The tables become buffers, so that they enter the graph as inputs and a
     reloaded artifact binds to this process's own.
 
     Args:
-        inner: the decoder, with `layers` and `norm`.
-        tables: of each site.
+        decoder: the model's.
+        tables: of each site of the whole model.
         wanted: "norm" fuses with the norm that follows wherever there is one that can be
             replaced; "hook" never does.
     """
-    layers: Any = inner.layers
     how = []
-    for site, site_tables in enumerate(tables):
-        owner, name = (inner, "norm")
-        if site + 1 < len(layers):
-            owner, name = layers[site + 1], "input_layernorm"
-        norm = getattr(owner, name, None)
-        if wanted == "norm" and _replaceable(norm):
-            setattr(owner, name, SteeredNorm(norm, site_tables))
+    for site in decoder.here:
+        place = decoder.norm_after(site) if wanted == "norm" else None
+        if place is not None:
+            setattr(*place, SteeredNorm(getattr(*place), tables[site]))
             how.append("norm")
         else:
-            _hold(layers[site], site_tables)
-            layers[site].register_forward_hook(_after_layer)
+            layer = decoder.layers[site]
+            _hold(layer, tables[site])
+            layer.register_forward_hook(_after_layer)
             how.append("hook")
     return how
 
 
-def install_tap(inner: nn.Module, ranges: torch.Tensor, sums: torch.Tensor) -> None:
+def install_tap(decoder: Decoder, ranges: torch.Tensor, sums: torch.Tensor) -> None:
     """Adds up the stream after every layer; must run before `install`, to see it unsteered.
 
     Args:
-        inner: the decoder, with `layers`.
+        decoder: the model's.
         ranges: int32 [groups, 2], rows of the pass.
         sums: float32 [sites, groups, hidden + 1].
     """
-    layers: Any = inner.layers
-    for layer, site_sums in zip(layers, sums, strict=True):
+    for site in decoder.here:
+        layer = decoder.layers[site]
         layer.register_buffer(_PREFIX + "tap_ranges", ranges, persistent=False)
-        layer.register_buffer(_PREFIX + "tap_sums", site_sums, persistent=False)
+        layer.register_buffer(_PREFIX + "tap_sums", sums[site], persistent=False)
         layer.register_forward_hook(_tap_layer)
 
 
 def _tap_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-    hidden, residual = _pair(layer, output)
-    op.tap_(residual, hidden, layer._vagus_tap_ranges, layer._vagus_tap_sums)
+    stream, addend = _stream(layer, output)
+    op.tap_(stream, addend, layer._vagus_tap_ranges, layer._vagus_tap_sums)
 
 
 def _hold(module: nn.Module, tables: SiteTables) -> None:
@@ -90,20 +119,26 @@ def _hold(module: nn.Module, tables: SiteTables) -> None:
 
 
 def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-    # Steering goes to `residual`; reading `hidden` here is safe because the next norm is the
-    # first to consume both.
-    hidden, residual = _pair(layer, output)
-    op.steer_read_(residual, hidden, *(getattr(layer, name) for name in _NAMES))
+    # Steering goes to the stream in place; reading a pair's `hidden` here is safe because the
+    # next norm is the first to consume both.
+    stream, addend = _stream(layer, output)
+    op.steer_read_(stream, addend, *(getattr(layer, name) for name in _NAMES))
 
 
-def _pair(layer: nn.Module, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _stream(layer: nn.Module, output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What is steered, [N, H], and what is added to it to make the residual stream."""
+    if isinstance(output, torch.Tensor):
+        if output.dim() == 2:
+            return output, None
+        if output.dim() == 3 and output.shape[0] == 1:
+            return output[0], None
     if isinstance(output, tuple) and len(output) == 2:
         hidden, residual = output
         if isinstance(hidden, torch.Tensor) and isinstance(residual, torch.Tensor):
-            return hidden, residual
+            return residual, hidden
     raise Unsupported(
-        f"{type(layer).__name__} does not return (hidden, residual): its residual stream "
-        "is not where Vagus would steer it"
+        f"{type(layer).__name__} returns neither the residual stream nor (hidden, residual): "
+        "its stream is not where Vagus would steer it"
     )
 
 
@@ -140,3 +175,8 @@ def _replaceable(norm: Any) -> bool:
     return (
         type(norm).__name__ == "RMSNorm" and norm.has_weight and norm.variance_size_override is None
     )
+
+
+def _missing(layer: nn.Module) -> bool:
+    """Whether a layer is on another stage of the pipeline."""
+    return type(layer).__name__ == "PPMissingLayer"

@@ -7,20 +7,18 @@ from torch import Tensor
 from vllm.v1.outputs import AsyncModelRunnerOutput
 
 from vagus_server.plugin.batch import Layout
-from vagus_server.plugin.tables import Tables
+from vagus_server.plugin.stages import Collected
 from vagus_server.plugin.wire import Step
 
 #: Attribute of vLLM's ModelRunnerOutput that carries our Step to the scheduler.
 STEP = "vagus_step"
 
 
-def attach_step(output: Any, tables: Tables, layout: Layout, runner: Any) -> Any:
+def attach_step(output: Any, collected: Collected, layout: Layout, runner: Any) -> Any:
     """Returns output with the step attached, now or when its own copies are done.
 
-    Everything is collected here, on the stream of the forward pass, because the next pass
-    overwrites it; with asynchronous outputs the copy to the host overlaps with that.
+    With asynchronous outputs the copy to the host overlaps with the next pass.
     """
-    collected = tables.collect()
     if not isinstance(output, AsyncModelRunnerOutput):
         setattr(output, STEP, _step(layout, tuple(t.cpu() for t in collected)))
         return output
@@ -34,13 +32,13 @@ class _AsyncStepOutput(AsyncModelRunnerOutput):
         self,
         inner: AsyncModelRunnerOutput,
         layout: Layout,
-        collected: tuple[Tensor, ...],
+        collected: Collected,
         runner: Any,
     ) -> None:
         self._inner = inner
         self._layout = layout
         self._collected = collected
-        self._host = collected
+        self._host: tuple[Tensor, ...] = collected
         self._event: torch.cuda.Event | None = None
         if collected[0].device.type != "cuda":
             return

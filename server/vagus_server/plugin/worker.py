@@ -12,13 +12,16 @@ A step in the worker, in order:
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
+import torch
+from vllm.distributed import get_pp_group
 from vllm.platforms import current_platform
+from vllm.sequence import IntermediateTensors
 
-from vagus_server.plugin import pin
+from vagus_server.plugin import pin, stages
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.sites import decoder, install
+from vagus_server.plugin.sites import Decoder, install
+from vagus_server.plugin.stages import Collected
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.transport import attach_step
 from vagus_server.plugin.wire import order_from_sampling_params
@@ -38,18 +41,22 @@ class SteeringWorker(Worker):
         pin.check_engine_config(self.vllm_config)
         config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
         runner: Any = self.model_runner
-        inner = decoder(runner.get_model(), config.sites)
+        decoder = Decoder(runner.get_model(), config.sites)
         self.tables = Tables(config, _max_rows(self.vllm_config), self.device)
-        self._before_install(inner, config)
+        self._before_install(decoder, config)
         tables = [self.tables.of_site(site) for site in range(config.sites)]
-        self.installed = install(inner, tables, config.installation)
+        self.sites_here = decoder.here
+        self.installed = install(decoder, tables, config.installation)
         self.batch = Batch(config, self.tables.inverse_norms, self.tables.rows)
         if hasattr(runner, "model_state"):
             self._wrap_v2(runner)
         else:
             self._wrap_v1(runner)
+        self._earlier: Collected | None = None
+        if self.vllm_config.parallel_config.pipeline_parallel_size > 1:
+            self._wrap_stage(runner)
 
-    def _before_install(self, inner: nn.Module, config: PluginConfig) -> None:
+    def _before_install(self, decoder: Decoder, config: PluginConfig) -> None:
         """For workers that put something below the site operation."""
 
     def _wrap_v1(self, runner: Any) -> None:
@@ -82,6 +89,30 @@ class SteeringWorker(Worker):
 
         runner.model_state.preprocess_state = preprocess_state
 
+    def _wrap_stage(self, runner: Any) -> None:
+        execute = runner.execute_model
+        here = [site in self.sites_here for site in self.tables.config.readout_sites]
+        self._read_here = torch.tensor(here, device=self.device)
+
+        def execute_model(
+            scheduler_output: Any, intermediate_tensors: Any = None, **kwargs: Any
+        ) -> Any:
+            self._earlier = stages.receive(intermediate_tensors)
+            output = execute(scheduler_output, intermediate_tensors, **kwargs)
+            if isinstance(output, IntermediateTensors) and self.batch.layout is not None:
+                return IntermediateTensors(stages.send(output.tensors, self._collect()))
+            return output
+
+        runner.execute_model = execute_model
+
+    def _collect(self) -> Collected:
+        """What this stage of the pipeline and those before it have marked and read.
+
+        Must be enqueued on the stream of the forward pass: the next pass overwrites it.
+        """
+        own = self.tables.collect()
+        return own if self._earlier is None else stages.merge(own, self._earlier, self._read_here)
+
     def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
         step = self.batch.begin(ids, tokens, starts)
         if step is not None:
@@ -104,9 +135,9 @@ class SteeringWorker(Worker):
         """Samples, and attaches the step's readouts and marks to the output."""
         output = super().sample_tokens(grammar_output)
         layout = self.batch.layout
-        if layout is None:
+        if layout is None or not get_pp_group().is_last_rank:
             return output
-        return attach_step(output, self.tables, layout, self.model_runner)
+        return attach_step(output, self._collect(), layout, self.model_runner)
 
     # Called by the frontend through collective_rpc; arguments are bytes and integers.
 
@@ -121,10 +152,17 @@ class SteeringWorker(Worker):
             "compilation_mode": getattr(mode, "name", str(mode)),
             "platform": str(self.device.type),
             "installed": self.installed,
+            "sites_here": self.sites_here,
         }
 
     def vagus_put_vectors(self, index: int, data: bytes) -> bool:
-        """Writes one concept's vectors, float16 [sites, hidden]."""
+        """Writes one concept's vectors, float16 [sites, hidden].
+
+        False, and nothing is written, while a request that is known here refers to them: a
+        request can be over for the frontend and still run here for a step.
+        """
+        if self.batch.refers_to(index):
+            return False
         self.tables.put_vectors(index, data)
         return True
 

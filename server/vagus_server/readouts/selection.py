@@ -1,5 +1,6 @@
 """Validates a readout selection and resolves it against the pack."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from vagus.v1 import readout_pb2 as pb
@@ -60,12 +61,19 @@ class Selection:
 
 
 def resolve_selection(
-    message: pb.ReadoutSelection, pack: Pack, readout_sites: tuple[int, ...], field: str
+    message: pb.ReadoutSelection,
+    pack: Pack,
+    readout_sites: tuple[int, ...],
+    field: str,
+    unread: Container[str] = (),
 ) -> Selection:
-    """Returns the selection, or raises ApiError with the path of the offending field."""
+    """Returns the selection, or raises ApiError with the path of the offending field.
+
+    `unread` are names that stand for concepts which cannot be read: a tenant's own.
+    """
     if not (message.prompt or message.last_prompt_token or message.generation):
         invalid(field, "reads no tokens: set prompt, last_prompt_token or generation")
-    concepts, top_k = _concepts(message, pack, field)
+    concepts, top_k = _concepts(message, pack, field, unread)
     after = message.after or not message.before
     z_score = message.z_score or not message.raw
     return Selection(
@@ -82,7 +90,9 @@ def resolve_selection(
     )
 
 
-def _concepts(message: pb.ReadoutSelection, pack: Pack, field: str) -> tuple[tuple[int, ...], int]:
+def _concepts(
+    message: pb.ReadoutSelection, pack: Pack, field: str, unread: Container[str]
+) -> tuple[tuple[int, ...], int]:
     kind = message.WhichOneof("concepts")
     if kind == "names":
         names = list(message.names.names)
@@ -91,6 +101,10 @@ def _concepts(message: pb.ReadoutSelection, pack: Pack, field: str) -> tuple[tup
             invalid(path, "must name a concept")
         seen: set[str] = set()
         for i, name in enumerate(names):
+            if name in unread:
+                # The device's readout table has one column per concept of the pack, fixed
+                # when the model is compiled.
+                not_implemented(f"{path}[{i}]", "reading a concept that is not the pack's")
             check_concept(name, f"{path}[{i}]", pack)
             if name in seen:
                 invalid(f"{path}[{i}]", "names a concept twice", value=name)

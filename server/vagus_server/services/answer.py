@@ -176,6 +176,7 @@ def receipt_message(
     for i, operation in enumerate(program.operations):
         entry = receipt.operations.add(
             concept=operation.concept,
+            concept_digest=operation.vectors.digest,
             tokens_in_scope=ledger.in_scope(i, end),
             gated=operation.gate is not None,
         )

@@ -85,7 +85,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         if spec.request_id:
             call.request_id = spec.request_id
         check_deadline(context)
-        served.check_model(spec.model)
+        adapter = served.check_model(spec.model)
         served.check_pack(spec.pack)
         prompt = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
         token_ids = prompt.ids
@@ -95,11 +95,19 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             served.vocabulary_size,
             "spec.sampling",
         )
-        program = served.resolver.resolve(spec.program, prompt.map, "spec.program")
+        if spec.sampling.HasField("structure"):
+            sampling["structured_outputs"] = served.structures.argument(
+                spec.sampling.structure, "spec.sampling.structure"
+            )
+        program = served.resolver.resolve(spec.program, prompt.map, "spec.program", call.tenant)
         selection = renderer = None
         if spec.HasField("readouts"):
             selection = resolve_selection(
-                spec.readouts, served.pack, served.readout_sites, "spec.readouts"
+                spec.readouts,
+                served.pack,
+                served.readout_sites,
+                "spec.readouts",
+                served.registry.own(call.tenant),
             )
             renderer = Renderer(selection, served.pack, served.readout_sites)
             tokens = len(selection.prompt_positions(len(token_ids)))
@@ -115,5 +123,6 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             program=program,
             read=selection.positions(len(token_ids)) if selection else (),
             tenant=call.tenant,
+            adapter=adapter,
         )
         return request, Answer(served.encoder, served.pack.residual_norms, selection, renderer)

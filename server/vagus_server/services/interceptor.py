@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from vagus_server.engine.engine import EngineUnavailable, ReceiptMismatch
+from vagus_server.engine.rows import BankFull
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
@@ -41,6 +42,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith(_OURS):
             return handler
         parse = _tolerant(handler.request_deserializer)
+        if handler.request_streaming and not handler.response_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                self._upload(method, handler.stream_unary), parse, handler.response_serializer
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(method, handler.unary_stream), parse, handler.response_serializer
@@ -54,6 +59,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             async with _Guard(method, context, self._metrics):
                 _check_request(request)
                 return await behavior(request, context)
+
+        return handle
+
+    def _upload(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
+            async with _Guard(method, context, self._metrics):
+                return await behavior(_checked(requests), context)
 
         return handle
 
@@ -91,6 +103,12 @@ def _check_request(request: Any) -> None:
             field="",
         )
     check_known(request)
+
+
+async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        _check_request(request)
+        yield request
 
 
 class _Guard:
@@ -138,6 +156,15 @@ def _as_api_error(error: Exception, call: Call) -> ApiError:
     if isinstance(error, EngineUnavailable):
         return ApiError(
             grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE", "the engine is not running"
+        )
+    if isinstance(error, BankFull):
+        return ApiError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "VECTOR_BANK_FULL",
+            f"all {error.capacity} rows of the vector bank hold concepts that are registered or "
+            "in use",
+            capacity=error.capacity,
+            in_use=error.capacity,
         )
     if isinstance(error, ReceiptMismatch):
         logger.error("request %s: the receipt does not balance: %s", call.request_id, error)

@@ -19,22 +19,23 @@ class ModelService(pb_grpc.ModelServiceServicer):
     async def ListModels(  # noqa: N802
         self, request: pb.ListModelsRequest, context: ServicerContext
     ) -> pb.ListModelsResponse:
-        """The served model."""
-        return pb.ListModelsResponse(models=[self._model()])
+        """The served model, and the same with each adapter."""
+        names = (self._served.name, *self._served.engine.adapters)
+        return pb.ListModelsResponse(models=[self._model(name) for name in names])
 
     async def GetModel(  # noqa: N802
         self, request: pb.GetModelRequest, context: ServicerContext
     ) -> pb.GetModelResponse:
         """The served model, by name."""
-        self._served.check_model(request.name)
-        return pb.GetModelResponse(model=self._model())
+        adapter = self._served.check_model(request.name)
+        return pb.GetModelResponse(model=self._model(adapter or self._served.name))
 
-    def _model(self) -> pb.Model:
+    def _model(self, name: str) -> pb.Model:
         served = self._served
         plugin = served.engine.plugin
         config = served.engine.llm.vllm_config.model_config
         return pb.Model(
-            name=served.name,
+            name=name,
             architecture=config.architectures[0],
             sites=plugin.sites,
             hidden_size=plugin.hidden_size,
@@ -46,6 +47,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
             capabilities=self._capabilities(),
             packs=[served.pack.name],
             runtime=self._runtime(),
+            fingerprint=served.pack.manifest.model.fingerprint,
         )
 
     def _capabilities(self) -> pb.Capabilities:

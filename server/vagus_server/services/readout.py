@@ -39,7 +39,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         """Scores the inputs."""
         served = self._served
         check_deadline(context)
-        served.check_model(request.model)
+        adapter = served.check_model(request.model)
         served.check_pack(request.pack)
         call = current_call.get()
         check_request_id(request.request_id, "request_id")
@@ -56,7 +56,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         requests = []
         for i, message in enumerate(request.inputs):
             prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
-            program = served.resolver.resolve(request.program, prompt.map, "program")
+            program = served.resolver.resolve(request.program, prompt.map, "program", call.tenant)
             ids = prompt.ids
             requests.append(
                 EngineRequest(
@@ -67,6 +67,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                     read=selection.positions(len(ids)),
                     tenant=call.tenant,
                     monitor=False,
+                    adapter=adapter,
                 )
             )
         served.check_unused(call.request_id, *(r.request_id for r in requests))
@@ -91,7 +92,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         if request.logprobs and not wanted.prompt:
             invalid("logprobs", "needs every token read: set readouts.prompt")
         served = self._served
-        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts")
+        own = served.registry.own(current_call.get().tenant)
+        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts", own)
 
     async def _read(
         self, request: EngineRequest, selection: Selection, renderer: Renderer

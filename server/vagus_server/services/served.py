@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import grpc
 
+from vagus_server.concepts.registry import Registry
 from vagus_server.engine.engine import Engine
 from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
 from vagus_server.services.prompt import PromptEncoder
+from vagus_server.services.structure import Structures
 from vagus_server.steering.resolve import Resolver
 
 
@@ -26,14 +28,17 @@ class Limits:
 
 
 class Served:
-    """One served model with its pack."""
+    """One served model with its pack and the concepts uploaded for it."""
 
-    def __init__(self, name: str, engine: Engine, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, name: str, engine: Engine, metrics: Metrics, limits: Limits, registry: Registry
+    ) -> None:
         config = engine.llm.vllm_config.model_config
         self.name = name
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
+        self.registry = registry
         self.pack: Pack = engine.pack
         self.max_model_len: int = config.max_model_len
         self.vocabulary_size: int = config.get_vocab_size()
@@ -41,19 +46,25 @@ class Served:
         self.encoder = PromptEncoder(
             engine.llm.get_tokenizer(), self.vocabulary_size, self.max_model_len
         )
-        self.resolver = Resolver(
-            self.pack, engine.vector_of, engine.plugin.operations, limits.max_dose
-        )
+        self.structures = Structures(engine.llm.vllm_config, engine.llm.get_tokenizer())
+        self.resolver = Resolver(registry, engine.plugin.operations, limits.max_dose)
 
-    def check_model(self, name: str) -> None:
-        """Raises MODEL_NOT_FOUND unless name is empty or the served model's."""
+    def check_model(self, name: str) -> str:
+        """Returns the adapter's name where name is one's, or "" where it is the model's or empty.
+
+        Raises MODEL_NOT_FOUND for other names.
+        """
+        if name in self.engine.adapters:
+            return name
         if name not in ("", self.name):
+            known = ", ".join((self.name, *self.engine.adapters))
             raise ApiError(
                 grpc.StatusCode.NOT_FOUND,
                 "MODEL_NOT_FOUND",
-                f"no model {short(name)} is served here; {self.name} is",
+                f"no model {short(name)} is served here; {known} is",
                 model=name,
             )
+        return ""
 
     def check_pack(self, name: str) -> None:
         """Raises PACK_NOT_FOUND unless name is empty or the pack's name or digest."""
@@ -63,6 +74,17 @@ class Served:
                 "PACK_NOT_FOUND",
                 f"no pack {short(name)} is served here; {self.pack.name} is",
                 pack=name,
+            )
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Raises MODEL_NOT_FOUND unless the fingerprint is the served model's."""
+        served = self.pack.manifest.model.fingerprint
+        if fingerprint != served:
+            raise ApiError(
+                grpc.StatusCode.NOT_FOUND,
+                "MODEL_NOT_FOUND",
+                f"the vectors were made for the model {short(fingerprint)}; {served} is served",
+                model=fingerprint,
             )
 
     def check_unused(self, request_id: str, *engine_ids: str) -> None:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from vagus.v1 import steering_pb2 as pb
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.errors import invalid
 from vagus_server.packs.pack import Pack
 from vagus_server.steering.checks import check_number
@@ -20,13 +21,14 @@ _INF = float("inf")
 
 
 def action_amounts(
-    operation: pb.Operation, pack: Pack, sites: tuple[int, ...], field: str
+    operation: pb.Operation, vectors: Vectors, pack: Pack, sites: tuple[int, ...], field: str
 ) -> Amounts:
     """Returns the amounts, or raises ApiError with the path of the offending field.
 
     Args:
         operation: with an action set.
-        pack: for norms.
+        vectors: the concept's.
+        pack: for residual norms.
         sites: where it acts.
         field: path of the action in the request.
     """
@@ -38,7 +40,7 @@ def action_amounts(
             invalid(f"{field}.share", "must be 0 to 1", value=share, limit="0 to 1")
         return Amounts((share,) * len(sites), zeros, zeros)
     message = getattr(operation, str(action))
-    scales = _scales(message.unit, operation.concept, pack, sites, f"{field}.unit")
+    scales = _scales(message.unit, vectors, pack, sites, f"{field}.unit")
     if action == "clamp":
         return _clamp(message, scales, field)
     name = "strength" if action == "add" else "value"
@@ -67,13 +69,13 @@ def _clamp(message: pb.Clamp, scales: tuple[float, ...], field: str) -> Amounts:
 
 
 def _scales(
-    unit: int, concept: str, pack: Pack, sites: tuple[int, ...], field: str
+    unit: int, vectors: Vectors, pack: Pack, sites: tuple[int, ...], field: str
 ) -> tuple[float, ...]:
     """Length of a strength of 1 at each site."""
     if unit == pb.STRENGTH_UNIT_RESIDUAL:
         return tuple(pack.residual_norms[site] for site in sites)
     if unit == pb.STRENGTH_UNIT_VECTOR:
-        return tuple(pack.vector_norm(concept, site) for site in sites)
+        return tuple(vectors.norms[site] for site in sites)
     if unit == pb.STRENGTH_UNIT_ABSOLUTE:
         return (1.0,) * len(sites)
     invalid(field, "must be RESIDUAL, VECTOR or ABSOLUTE", value=unit)

@@ -1,7 +1,7 @@
 """Checks of names, sites and numbers that programs and readout selections share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import grpc
 
@@ -42,13 +42,18 @@ def check_sites(chosen: Sequence[int], sites: int, field: str, single: bool = Fa
 
 def check_concept(name: str, field: str, pack: Pack) -> str:
     """Returns the name, or raises ApiError, with the nearest name that the pack has."""
+    if name not in pack.index:
+        raise unknown_concept(name, field, pack.index, pack)
+    return name
+
+
+def unknown_concept(name: str, field: str, names: Iterable[str], pack: Pack) -> ApiError:
+    """The refusal of a name that is not one of those there are."""
     if not name:
         invalid(field, "must be set")
-    if name in pack.index:
-        return name
-    hint = nearest(name, pack.index)
-    message = f"{field}: the pack {pack.name} has no such concept"
-    raise ApiError(
+    hint = nearest(name, names)
+    message = f"{field}: neither the pack {pack.name} nor the tenant has such a concept"
+    return ApiError(
         grpc.StatusCode.NOT_FOUND,
         "CONCEPT_NOT_FOUND",
         f"{message}; did you mean {hint}?" if hint else message,

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from vagus_kernels.layout import ABLATE, ADD, CLAMP, SET
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.plugin.wire import (
     NO_SITE,
     OrderEnvelope,
@@ -26,16 +28,15 @@ class Gate:
     """
 
     concept: str
-    concept_digest: str
-    vector: int
+    vectors: Vectors
     site: int | None
     lower: float
     upper: float
 
-    def order(self) -> OrderGate:
-        """As the device tests it."""
+    def order(self, row_of: Mapping[str, int]) -> OrderGate:
+        """As the device tests it; `row_of` is where it holds contents, by digest."""
         site = NO_SITE if self.site is None else self.site
-        return OrderGate(self.vector, site, self.lower, self.upper)
+        return OrderGate(row_of[self.vectors.digest], site, self.lower, self.upper)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Operation:
 
     Args:
         action: a value of ACTIONS.
-        concept, concept_digest, vector: name, contents and index of the vector.
+        concept, vectors: name and contents; inline vectors have no name.
         sites: where it acts, ascending.
         a, b: per site, along the unit direction in the stream's own scale, or a share; see
             vagus_kernels.layout.
@@ -68,8 +69,7 @@ class Operation:
 
     action: int
     concept: str
-    concept_digest: str
-    vector: int
+    vectors: Vectors
     sites: tuple[int, ...]
     a: tuple[float, ...]
     b: tuple[float, ...]
@@ -84,16 +84,16 @@ class Operation:
         """Whether every token in scope is moved by the same length."""
         return self.action == ADD and self.gate is None and self.envelope is None
 
-    def order(self) -> OrderOperation:
-        """As the device runs it."""
+    def order(self, row_of: Mapping[str, int]) -> OrderOperation:
+        """As the device runs it; `row_of` is where it holds contents, by digest."""
         return OrderOperation(
             kind=self.action,
-            vector=self.vector,
+            vector=row_of[self.vectors.digest],
             sites=self.sites,
             a=self.a,
             b=self.b,
             scope=self.scope,
-            gate=self.gate.order() if self.gate else None,
+            gate=self.gate.order(row_of) if self.gate else None,
             envelope=self.envelope.order() if self.envelope else None,
         )
 
@@ -102,11 +102,11 @@ class Operation:
         gate = self.gate
         return {
             "action": self.action,
-            "vector": self.concept_digest,
+            "vector": self.vectors.digest,
             "sites": self.sites,
             "a": [x.hex() for x in self.a],
             "b": [x.hex() for x in self.b],
-            "gate": gate and [gate.concept_digest, gate.site, gate.lower.hex(), gate.upper.hex()],
+            "gate": gate and [gate.vectors.digest, gate.site, gate.lower.hex(), gate.upper.hex()],
         }
 
 
@@ -147,9 +147,15 @@ class Program:
         """Sum of |dose| over operations and sites, as a share of the mean residual norm."""
         return sum(abs(dose) for operation in self.operations for dose in operation.doses)
 
-    def order_operations(self) -> tuple[OrderOperation, ...]:
-        """The operations as the device runs them."""
-        return tuple(operation.order() for operation in self.operations)
+    @property
+    def contents(self) -> dict[str, Vectors]:
+        """The vectors that it needs on the device, by digest."""
+        users = (user for o in self.operations for user in (o, o.gate) if user is not None)
+        return {user.vectors.digest: user.vectors for user in users}
+
+    def order_operations(self, row_of: Mapping[str, int]) -> tuple[OrderOperation, ...]:
+        """The operations as the device runs them; `row_of` is where it holds contents."""
+        return tuple(operation.order(row_of) for operation in self.operations)
 
 
 def _sha256(value: Any) -> bytes:

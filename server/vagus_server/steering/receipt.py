@@ -66,7 +66,7 @@ class Ledger:
         self._columns = [
             (i, site)
             for i, operation in enumerate(program.operations)
-            if measured_steps(operation.order())
+            if measured_steps(operation.action, operation.envelope is not None)
             for site in operation.sites
         ]
         self._end: int | None = None

@@ -1,12 +1,16 @@
-"""Validates a request's program and resolves it against the pack and the prompt."""
+"""Validates a request's program and resolves it against the concepts and the prompt."""
+
+from functools import lru_cache, partial
 
 import grpc
 
 from vagus.v1 import steering_pb2 as pb
+from vagus_server.concepts.concept import Concept
+from vagus_server.concepts.parse import Shape, parse_inline
+from vagus_server.concepts.registry import Registry
 from vagus_server.errors import ApiError, invalid
-from vagus_server.packs.pack import Pack
 from vagus_server.steering.actions import action_amounts
-from vagus_server.steering.checks import check_concept, check_number, check_sites
+from vagus_server.steering.checks import check_number, check_sites
 from vagus_server.steering.collapse import check_collapse
 from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
 from vagus_server.steering.rules import resolve_scope
@@ -15,28 +19,39 @@ from vagus_server.steering.scope import PromptMap
 #: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
 _SLACK = 1e-6
 _LONGEST = 1_000_000
+#: Inline vectors that are remembered: a program's.
+_INLINE = 8
 
 
 class Resolver:
-    """Resolves programs against one pack.
+    """Resolves programs against one pack and the tenants' own concepts.
 
     Args:
-        pack: the served pack.
-        vector_of: index of each concept in the device's vector bank.
+        registry: finds concepts.
         max_operations: most operations in a program.
         max_dose: greatest sum of |dose| over operations and sites.
     """
 
-    def __init__(
-        self, pack: Pack, vector_of: dict[str, int], max_operations: int, max_dose: float
-    ) -> None:
-        self._pack = pack
-        self._vector_of = vector_of
+    def __init__(self, registry: Registry, max_operations: int, max_dose: float) -> None:
+        self._registry = registry
+        self._pack = registry.pack
+        shape = Shape(self._pack.sites, self._pack.manifest.model.hidden_size)
+        # A program is resolved anew for each text of a call; its vectors need not be.
+        self._inline = lru_cache(_INLINE)(partial(_inline, shape))
         self._max_operations = max_operations
         self._max_dose = max_dose
 
-    def resolve(self, message: pb.Program, prompt: PromptMap, field: str) -> Program:
-        """Returns the program, or raises ApiError with the path of the offending field."""
+    def resolve(
+        self, message: pb.Program, prompt: PromptMap, field: str, tenant: str = ""
+    ) -> Program:
+        """Returns the program, or raises ApiError with the path of the offending field.
+
+        Args:
+            message: the request's program.
+            prompt: what scopes need to know of the prompt.
+            field: path of the program in the request.
+            tenant: whose own concepts can be named.
+        """
         count = len(message.operations)
         if count > self._max_operations:
             raise ApiError(
@@ -50,7 +65,7 @@ class Resolver:
             )
         program = Program(
             tuple(
-                self._operation(operation, prompt, f"{field}.operations[{i}]")
+                self._operation(operation, prompt, f"{field}.operations[{i}]", tenant)
                 for i, operation in enumerate(message.operations)
             )
         )
@@ -67,36 +82,45 @@ class Resolver:
             )
         return program
 
-    def _operation(self, message: pb.Operation, prompt: PromptMap, field: str) -> Operation:
+    def _operation(
+        self, message: pb.Operation, prompt: PromptMap, field: str, tenant: str
+    ) -> Operation:
         action = message.WhichOneof("action")
         if action is None:
             invalid(f"{field}.action", "must be set")
         pack = self._pack
-        concept = check_concept(message.concept, f"{field}.concept", pack)
+        concept = self._concept(message, field, tenant)
         sites: tuple[int, ...] = (pack.steering_site,)
         if message.sites:
             check_sites(message.sites, pack.sites, f"{field}.sites")
             sites = tuple(sorted(message.sites))
-        amounts = action_amounts(message, pack, sites, f"{field}.{action}")
+        concept.check_covers(sites, f"{field}.sites")
+        amounts = action_amounts(message, concept.vectors, pack, sites, f"{field}.{action}")
         scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope")
         return Operation(
             action=ACTIONS[action],
-            concept=concept,
-            concept_digest=pack.concept_digest(concept),
-            vector=self._vector_of[concept],
+            concept=concept.name,
+            vectors=concept.vectors,
             sites=sites,
             a=amounts.a,
             b=amounts.b,
             doses=tuple(d / pack.residual_norms[s] for d, s in zip(amounts.forced, sites)),  # noqa: B905
             scope=scope,
             scope_text=scope_text,
-            gate=self._gate(message, sites, field) if message.HasField("gate") else None,
+            gate=self._gate(message, sites, field, tenant) if message.HasField("gate") else None,
             envelope=_envelope(message, prompt, field) if message.HasField("envelope") else None,
         )
 
-    def _gate(self, message: pb.Operation, sites: tuple[int, ...], field: str) -> Gate:
+    def _concept(self, message: pb.Operation, field: str, tenant: str) -> Concept:
+        if not message.HasField("inline"):
+            return self._registry.find(message.concept, f"{field}.concept", tenant)
+        if message.concept:
+            invalid(f"{field}.inline", "stands in place of a concept, and one is named too")
+        return self._inline(message.inline.SerializeToString(deterministic=True), field)
+
+    def _gate(self, message: pb.Operation, sites: tuple[int, ...], field: str, tenant: str) -> Gate:
         gate, pack, path = message.gate, self._pack, f"{field}.gate"
-        concept = check_concept(gate.concept, f"{path}.concept", pack)
+        concept = self._registry.find(gate.concept, f"{path}.concept", tenant)
         site = None
         if gate.HasField("site"):
             check_sites([gate.site], pack.sites, f"{path}.site", single=True)
@@ -109,6 +133,7 @@ class Resolver:
                     value=site,
                     limit=sites[0],
                 )
+        concept.check_covers(sites if site is None else (site,), f"{path}.site")
         if not (gate.HasField("at_least") or gate.HasField("at_most")):
             invalid(path, "has no bound: set at_least, at_most or both")
         lower = gate.at_least if gate.HasField("at_least") else -float("inf")
@@ -125,12 +150,20 @@ class Resolver:
                     "needs a site of the gate's own when the operation acts at several: each "
                     "site has other reference traffic",
                 )
-            i, at = pack.index[concept], sites[0] if site is None else site
-            mean, deviation = pack.reference_mean[i, at], pack.reference_std[i, at]
-            lower, upper = float(mean + lower * deviation), float(mean + upper * deviation)
-        return Gate(
-            concept, pack.concept_digest(concept), self._vector_of[concept], site, lower, upper
-        )
+            at = sites[0] if site is None else site
+            reference = concept.reference.get(at)
+            if reference is None:
+                invalid(
+                    f"{path}.z_score",
+                    f"needs reference statistics, and the concept has none at site {at}",
+                )
+            lower, upper = (reference.mean + b * reference.deviation for b in (lower, upper))
+        return Gate(concept.name, concept.vectors, site, lower, upper)
+
+
+def _inline(shape: Shape, message: bytes, field: str) -> Concept:
+    inline = pb.InlineVectors.FromString(message)
+    return Concept("", parse_inline(inline, shape, f"{field}.inline"))
 
 
 def _envelope(message: pb.Operation, prompt: PromptMap, field: str) -> Envelope:

@@ -14,6 +14,7 @@ def register() -> None:
     from vllm.platforms.cpu import CpuPlatform
 
     backends.pop("cpu", None)  # Inductor would try to use it
+    _take_masks_of_any_type()
     check = CpuPlatform.check_and_update_config.__func__
     if getattr(check, "keeps_async", False):
         return
@@ -43,6 +44,22 @@ def register() -> None:
         blocks.install = lambda: None
     if os.environ.get("VAGUS_TEST_BLIND_CACHE"):
         _leave_our_settings_out_of_the_cache_key()
+
+
+def _take_masks_of_any_type() -> None:
+    """As on a GPU: the interpreter refuses the integer masks of vLLM's n-gram kernel."""
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    load = InterpreterBuilder.create_masked_load
+    if getattr(load, "takes_any", False):
+        return
+
+    def create_masked_load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+        mask.data = mask.data.astype(bool)
+        return load(self, pointers, mask, *rest)
+
+    create_masked_load.takes_any = True  # type: ignore[attr-defined]
+    InterpreterBuilder.create_masked_load = create_masked_load
 
 
 def _leave_our_settings_out_of_the_cache_key() -> None:

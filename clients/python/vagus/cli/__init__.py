@@ -13,8 +13,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (chat.chat, read.read, concepts.concepts, status.status):
+for command in (chat.chat, read.read, status.status):
     app.command()(command)
+app.add_typer(concepts.app, name="concepts")
 
 
 def main() -> None:

@@ -22,9 +22,11 @@ def parse_steer(steer: Sequence[str], unit: Unit, scope: TokenSet) -> list[Opera
 
 
 def parse_concepts(read: str | None) -> list[str] | Readouts | None:
-    """Names out of "calm,desperate", or the selection of all out of "all"."""
+    """Names out of "calm,desperate", none out of "none", the selection of all out of "all"."""
     if read == "all":
         return Readouts()
+    if read == "none":
+        return []
     names = (name.strip() for name in (read or "").split(","))
     return [*dict.fromkeys(name for name in names if name)] or None
 
@@ -35,11 +37,27 @@ def _parse_one(text: str, unit: Unit, scope: TokenSet) -> Operation:
         if match is None:
             raise ValueError(text)
         strength = float(match["strength"])
-        sites = [site for part in (match["sites"] or "").split(",") for site in _sites(part)]
+        sites = _site_list(match["sites"] or "")
     except ValueError as error:
         form = "CONCEPT=STRENGTH or CONCEPT=STRENGTH@SITES, like calm=0.3@15 or calm=0.1@10-12,15"
         raise typer.BadParameter(f"{text!r} is not of the form {form}") from error
     return add(match["concept"].strip(), strength, unit, sites, scope)
+
+
+def parse_sites(text: str) -> list[int]:
+    """Sites out of "15" or "10-12,15"; none out of "".
+
+    Raises:
+        typer.BadParameter: It is not of that form.
+    """
+    try:
+        return _site_list(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not of the form 15 or 10-12,15") from error
+
+
+def _site_list(text: str) -> list[int]:
+    return [site for part in text.split(",") for site in _sites(part)]
 
 
 def _sites(part: str) -> range:

@@ -56,6 +56,6 @@ def _operation_text(operation: Operation, counted: OperationReceipt) -> str:
     tokens = min((site.tokens for site in counted.sites), default=0)
     dose = sum(abs(site.dose) for site in counted.sites)
     return (
-        f"{operation.concept} {what} @{sites}: {tokens}/{counted.tokens_in_scope} tokens, "
+        f"{operation.name} {what} @{sites}: {tokens}/{counted.tokens_in_scope} tokens, "
         f"dose {dose:.2g}"
     )

@@ -30,7 +30,9 @@ def chat(
     scope: Annotated[TokenSet, typer.Option(help="Tokens that are steered.")] = "all",
     read: Annotated[
         str | None,
-        typer.Option(help="Concepts to read, comma-separated, or 'all'. Default: those steered."),
+        typer.Option(
+            help="Concepts to read, comma-separated, 'all' or 'none'. Default: those steered."
+        ),
     ] = None,
     color: Annotated[
         str | None, typer.Option(help="Concept that colours the tokens. Default: the first read.")
@@ -74,7 +76,7 @@ def _readouts(
     """What is read, with the concept that colours, which has to be among it."""
     if isinstance(chosen, Readouts):
         return chosen, color
-    names = chosen or [operation.concept for operation in program]
+    names = [operation.name for operation in program] if chosen is None else chosen
     names = [*dict.fromkeys([*names, color] if color else names)]
     return (names, color or names[0]) if names else (None, None)
 

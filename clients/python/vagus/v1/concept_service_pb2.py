@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evagus/v1/concept_service.proto\x12\x08vagus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x13ListConceptsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListConceptsResponse\x12#\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x11.vagus.v1.Concept\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x11GetConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x02 \x01(\x08\"8\n\x12GetConceptResponse\x12\"\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x11.vagus.v1.Concept\"\x12\n\x10ListPacksRequest\"2\n\x11ListPacksResponse\x12\x1d\n\x05packs\x18\x01 \x03(\x0b\x32\x0e.vagus.v1.Pack\"\x1e\n\x0eGetPackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0fGetPackResponse\x12\x1c\n\x04pack\x18\x01 \x01(\x0b\x32\x0e.vagus.v1.Pack\"\xcc\x01\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x05sites\x18\x04 \x03(\x0b\x32\x15.vagus.v1.ConceptSite\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x1a\n\rheld_out_top1\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rheld_out_top5\x18\x07 \x01(\x02H\x01\x88\x01\x01\x42\x10\n\x0e_held_out_top1B\x10\n\x0e_held_out_top5\"\x9c\x01\n\x0b\x43onceptSite\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0c\n\x04norm\x18\x02 \x01(\x02\x12\x16\n\x0ereference_mean\x18\x03 \x01(\x02\x12\x1b\n\x13reference_deviation\x18\x04 \x01(\x02\x12\x0e\n\x06vector\x18\x05 \x03(\x02\x12\x1a\n\rcollapse_dose\x18\x06 \x01(\x02H\x00\x88\x01\x01\x42\x10\n\x0e_collapse_dose\"\xd4\x02\n\x04Pack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rconcept_count\x18\x05 \x01(\r\x12\r\n\x05sites\x18\x06 \x03(\r\x12\x14\n\x0creadout_site\x18\x07 \x01(\r\x12\x15\n\rsteering_site\x18\x08 \x01(\r\x12\x16\n\x0eresidual_norms\x18\t \x03(\x02\x12+\n\x07\x63reated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07license\x18\x0b \x01(\t\x12\x32\n\nprovenance\x18\x0c \x03(\x0b\x32\x1e.vagus.v1.Pack.ProvenanceEntry\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xae\x02\n\x0e\x43onceptService\x12M\n\x0cListConcepts\x12\x1d.vagus.v1.ListConceptsRequest\x1a\x1e.vagus.v1.ListConceptsResponse\x12G\n\nGetConcept\x12\x1b.vagus.v1.GetConceptRequest\x1a\x1c.vagus.v1.GetConceptResponse\x12\x44\n\tListPacks\x12\x1a.vagus.v1.ListPacksRequest\x1a\x1b.vagus.v1.ListPacksResponse\x12>\n\x07GetPack\x12\x18.vagus.v1.GetPackRequest\x1a\x19.vagus.v1.GetPackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evagus/v1/concept_service.proto\x12\x08vagus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x13ListConceptsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListConceptsResponse\x12#\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x11.vagus.v1.Concept\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x11GetConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x02 \x01(\x08\"8\n\x12GetConceptResponse\x12\"\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x11.vagus.v1.Concept\"\x12\n\x10ListPacksRequest\"2\n\x11ListPacksResponse\x12\x1d\n\x05packs\x18\x01 \x03(\x0b\x32\x0e.vagus.v1.Pack\"\x1e\n\x0eGetPackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0fGetPackResponse\x12\x1c\n\x04pack\x18\x01 \x01(\x0b\x32\x0e.vagus.v1.Pack\"^\n\x14UploadConceptRequest\x12-\n\x08metadata\x18\x01 \x01(\x0b\x32\x19.vagus.v1.ConceptMetadataH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xbc\x01\n\x0f\x43onceptMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x03 \x01(\t\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\r\n\x05sites\x18\x05 \x03(\r\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12.\n\nreferences\x18\x07 \x03(\x0b\x32\x1a.vagus.v1.ConceptReference\x12\x0f\n\x07replace\x18\x08 \x01(\x08\"A\n\x10\x43onceptReference\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0c\n\x04mean\x18\x02 \x01(\x02\x12\x11\n\tdeviation\x18\x03 \x01(\x02\"M\n\x15UploadConceptResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05sites\x18\x02 \x03(\r\x12\x15\n\rz_score_sites\x18\x03 \x03(\r\"$\n\x14\x44\x65leteConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteConceptResponse\"\xa2\x02\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pack\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x05sites\x18\x04 \x03(\x0b\x32\x15.vagus.v1.ConceptSite\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x1a\n\rheld_out_top1\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rheld_out_top5\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\'\n\x06origin\x18\x08 \x01(\x0e\x32\x17.vagus.v1.ConceptOrigin\x12+\n\x07\x63reated\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x0e_held_out_top1B\x10\n\x0e_held_out_top5\"\x9c\x01\n\x0b\x43onceptSite\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0c\n\x04norm\x18\x02 \x01(\x02\x12\x16\n\x0ereference_mean\x18\x03 \x01(\x02\x12\x1b\n\x13reference_deviation\x18\x04 \x01(\x02\x12\x0e\n\x06vector\x18\x05 \x03(\x02\x12\x1a\n\rcollapse_dose\x18\x06 \x01(\x02H\x00\x88\x01\x01\x42\x10\n\x0e_collapse_dose\"\xd4\x02\n\x04Pack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x15\n\rconcept_count\x18\x05 \x01(\r\x12\r\n\x05sites\x18\x06 \x03(\r\x12\x14\n\x0creadout_site\x18\x07 \x01(\r\x12\x15\n\rsteering_site\x18\x08 \x01(\r\x12\x16\n\x0eresidual_norms\x18\t \x03(\x02\x12+\n\x07\x63reated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07license\x18\x0b \x01(\t\x12\x32\n\nprovenance\x18\x0c \x03(\x0b\x32\x1e.vagus.v1.Pack.ProvenanceEntry\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*e\n\rConceptOrigin\x12\x1e\n\x1a\x43ONCEPT_ORIGIN_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONCEPT_ORIGIN_PACK\x10\x01\x12\x1b\n\x17\x43ONCEPT_ORIGIN_UPLOADED\x10\x02\x32\xd4\x03\n\x0e\x43onceptService\x12M\n\x0cListConcepts\x12\x1d.vagus.v1.ListConceptsRequest\x1a\x1e.vagus.v1.ListConceptsResponse\x12G\n\nGetConcept\x12\x1b.vagus.v1.GetConceptRequest\x1a\x1c.vagus.v1.GetConceptResponse\x12\x44\n\tListPacks\x12\x1a.vagus.v1.ListPacksRequest\x1a\x1b.vagus.v1.ListPacksResponse\x12>\n\x07GetPack\x12\x18.vagus.v1.GetPackRequest\x1a\x19.vagus.v1.GetPackResponse\x12R\n\rUploadConcept\x12\x1e.vagus.v1.UploadConceptRequest\x1a\x1f.vagus.v1.UploadConceptResponse(\x01\x12P\n\rDeleteConcept\x12\x1e.vagus.v1.DeleteConceptRequest\x1a\x1f.vagus.v1.DeleteConceptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PACK_PROVENANCEENTRY']._loaded_options = None
   _globals['_PACK_PROVENANCEENTRY']._serialized_options = b'8\001'
+  _globals['_CONCEPTORIGIN']._serialized_start=1787
+  _globals['_CONCEPTORIGIN']._serialized_end=1888
   _globals['_LISTCONCEPTSREQUEST']._serialized_start=77
   _globals['_LISTCONCEPTSREQUEST']._serialized_end=137
   _globals['_LISTCONCEPTSRESPONSE']._serialized_start=139
@@ -50,14 +52,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPACKREQUEST']._serialized_end=445
   _globals['_GETPACKRESPONSE']._serialized_start=447
   _globals['_GETPACKRESPONSE']._serialized_end=494
-  _globals['_CONCEPT']._serialized_start=497
-  _globals['_CONCEPT']._serialized_end=701
-  _globals['_CONCEPTSITE']._serialized_start=704
-  _globals['_CONCEPTSITE']._serialized_end=860
-  _globals['_PACK']._serialized_start=863
-  _globals['_PACK']._serialized_end=1203
-  _globals['_PACK_PROVENANCEENTRY']._serialized_start=1154
-  _globals['_PACK_PROVENANCEENTRY']._serialized_end=1203
-  _globals['_CONCEPTSERVICE']._serialized_start=1206
-  _globals['_CONCEPTSERVICE']._serialized_end=1508
+  _globals['_UPLOADCONCEPTREQUEST']._serialized_start=496
+  _globals['_UPLOADCONCEPTREQUEST']._serialized_end=590
+  _globals['_CONCEPTMETADATA']._serialized_start=593
+  _globals['_CONCEPTMETADATA']._serialized_end=781
+  _globals['_CONCEPTREFERENCE']._serialized_start=783
+  _globals['_CONCEPTREFERENCE']._serialized_end=848
+  _globals['_UPLOADCONCEPTRESPONSE']._serialized_start=850
+  _globals['_UPLOADCONCEPTRESPONSE']._serialized_end=927
+  _globals['_DELETECONCEPTREQUEST']._serialized_start=929
+  _globals['_DELETECONCEPTREQUEST']._serialized_end=965
+  _globals['_DELETECONCEPTRESPONSE']._serialized_start=967
+  _globals['_DELETECONCEPTRESPONSE']._serialized_end=990
+  _globals['_CONCEPT']._serialized_start=993
+  _globals['_CONCEPT']._serialized_end=1283
+  _globals['_CONCEPTSITE']._serialized_start=1286
+  _globals['_CONCEPTSITE']._serialized_end=1442
+  _globals['_PACK']._serialized_start=1445
+  _globals['_PACK']._serialized_end=1785
+  _globals['_PACK_PROVENANCEENTRY']._serialized_start=1736
+  _globals['_PACK_PROVENANCEENTRY']._serialized_end=1785
+  _globals['_CONCEPTSERVICE']._serialized_start=1891
+  _globals['_CONCEPTSERVICE']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

@@ -2,12 +2,22 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ConceptOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONCEPT_ORIGIN_UNSPECIFIED: _ClassVar[ConceptOrigin]
+    CONCEPT_ORIGIN_PACK: _ClassVar[ConceptOrigin]
+    CONCEPT_ORIGIN_UPLOADED: _ClassVar[ConceptOrigin]
+CONCEPT_ORIGIN_UNSPECIFIED: ConceptOrigin
+CONCEPT_ORIGIN_PACK: ConceptOrigin
+CONCEPT_ORIGIN_UPLOADED: ConceptOrigin
 
 class ListConceptsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -61,8 +71,66 @@ class GetPackResponse(_message.Message):
     pack: Pack
     def __init__(self, pack: _Optional[_Union[Pack, _Mapping]] = ...) -> None: ...
 
+class UploadConceptRequest(_message.Message):
+    __slots__ = ("metadata", "chunk")
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    metadata: ConceptMetadata
+    chunk: bytes
+    def __init__(self, metadata: _Optional[_Union[ConceptMetadata, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class ConceptMetadata(_message.Message):
+    __slots__ = ("name", "description", "model_fingerprint", "pack", "sites", "dtype", "references", "replace")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    SITES_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    model_fingerprint: str
+    pack: str
+    sites: _containers.RepeatedScalarFieldContainer[int]
+    dtype: str
+    references: _containers.RepeatedCompositeFieldContainer[ConceptReference]
+    replace: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., pack: _Optional[str] = ..., sites: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., references: _Optional[_Iterable[_Union[ConceptReference, _Mapping]]] = ..., replace: _Optional[bool] = ...) -> None: ...
+
+class ConceptReference(_message.Message):
+    __slots__ = ("site", "mean", "deviation")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    site: int
+    mean: float
+    deviation: float
+    def __init__(self, site: _Optional[int] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ...) -> None: ...
+
+class UploadConceptResponse(_message.Message):
+    __slots__ = ("digest", "sites", "z_score_sites")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SITES_FIELD_NUMBER: _ClassVar[int]
+    Z_SCORE_SITES_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    sites: _containers.RepeatedScalarFieldContainer[int]
+    z_score_sites: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, digest: _Optional[str] = ..., sites: _Optional[_Iterable[int]] = ..., z_score_sites: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class DeleteConceptRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteConceptResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Concept(_message.Message):
-    __slots__ = ("name", "pack", "description", "sites", "digest", "held_out_top1", "held_out_top5")
+    __slots__ = ("name", "pack", "description", "sites", "digest", "held_out_top1", "held_out_top5", "origin", "created")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +138,8 @@ class Concept(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     HELD_OUT_TOP1_FIELD_NUMBER: _ClassVar[int]
     HELD_OUT_TOP5_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
     name: str
     pack: str
     description: str
@@ -77,7 +147,9 @@ class Concept(_message.Message):
     digest: str
     held_out_top1: float
     held_out_top5: float
-    def __init__(self, name: _Optional[str] = ..., pack: _Optional[str] = ..., description: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[ConceptSite, _Mapping]]] = ..., digest: _Optional[str] = ..., held_out_top1: _Optional[float] = ..., held_out_top5: _Optional[float] = ...) -> None: ...
+    origin: ConceptOrigin
+    created: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., pack: _Optional[str] = ..., description: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[ConceptSite, _Mapping]]] = ..., digest: _Optional[str] = ..., held_out_top1: _Optional[float] = ..., held_out_top5: _Optional[float] = ..., origin: _Optional[_Union[ConceptOrigin, str]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ConceptSite(_message.Message):
     __slots__ = ("site", "norm", "reference_mean", "reference_deviation", "vector", "collapse_dose")

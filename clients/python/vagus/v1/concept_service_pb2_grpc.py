@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ConceptServiceStub:
-    """Tells which concepts can be read and steered.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     def __init__(self, channel):
@@ -55,14 +56,25 @@ class ConceptServiceStub:
                 request_serializer=vagus_dot_v1_dot_concept__service__pb2.GetPackRequest.SerializeToString,
                 response_deserializer=vagus_dot_v1_dot_concept__service__pb2.GetPackResponse.FromString,
                 _registered_method=True)
+        self.UploadConcept = channel.stream_unary(
+                '/vagus.v1.ConceptService/UploadConcept',
+                request_serializer=vagus_dot_v1_dot_concept__service__pb2.UploadConceptRequest.SerializeToString,
+                response_deserializer=vagus_dot_v1_dot_concept__service__pb2.UploadConceptResponse.FromString,
+                _registered_method=True)
+        self.DeleteConcept = channel.unary_unary(
+                '/vagus.v1.ConceptService/DeleteConcept',
+                request_serializer=vagus_dot_v1_dot_concept__service__pb2.DeleteConceptRequest.SerializeToString,
+                response_deserializer=vagus_dot_v1_dot_concept__service__pb2.DeleteConceptResponse.FromString,
+                _registered_method=True)
 
 
 class ConceptServiceServicer:
-    """Tells which concepts can be read and steered.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     def ListConcepts(self, request, context):
-        """Lists the concepts of the served pack, by name.
+        """Lists the concepts of the served pack and the tenant's own, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +96,23 @@ class ConceptServiceServicer:
 
     def GetPack(self, request, context):
         """Gets one pack.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadConcept(self, request_iterator, context):
+        """Registers a concept of the tenant's own. The first message is the metadata,
+        those after it are a safetensors file in pieces. Once this is answered, the
+        concept can be named and survives a restart (unless the server keeps no
+        state); a call that fails leaves nothing behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConcept(self, request, context):
+        """Forgets a concept of the tenant's own. Running requests that use it go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +141,16 @@ def add_ConceptServiceServicer_to_server(servicer, server):
                     request_deserializer=vagus_dot_v1_dot_concept__service__pb2.GetPackRequest.FromString,
                     response_serializer=vagus_dot_v1_dot_concept__service__pb2.GetPackResponse.SerializeToString,
             ),
+            'UploadConcept': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadConcept,
+                    request_deserializer=vagus_dot_v1_dot_concept__service__pb2.UploadConceptRequest.FromString,
+                    response_serializer=vagus_dot_v1_dot_concept__service__pb2.UploadConceptResponse.SerializeToString,
+            ),
+            'DeleteConcept': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConcept,
+                    request_deserializer=vagus_dot_v1_dot_concept__service__pb2.DeleteConceptRequest.FromString,
+                    response_serializer=vagus_dot_v1_dot_concept__service__pb2.DeleteConceptResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'vagus.v1.ConceptService', rpc_method_handlers)
@@ -121,7 +160,8 @@ def add_ConceptServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConceptService:
-    """Tells which concepts can be read and steered.
+    """Tells which concepts can be read and steered, and takes in a tenant's own: the
+    metadata `vagus-tenant` says whose (without it, those of nobody in particular).
     """
 
     @staticmethod
@@ -222,6 +262,60 @@ class ConceptService:
             '/vagus.v1.ConceptService/GetPack',
             vagus_dot_v1_dot_concept__service__pb2.GetPackRequest.SerializeToString,
             vagus_dot_v1_dot_concept__service__pb2.GetPackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadConcept(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/vagus.v1.ConceptService/UploadConcept',
+            vagus_dot_v1_dot_concept__service__pb2.UploadConceptRequest.SerializeToString,
+            vagus_dot_v1_dot_concept__service__pb2.UploadConceptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConcept(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vagus.v1.ConceptService/DeleteConcept',
+            vagus_dot_v1_dot_concept__service__pb2.DeleteConceptRequest.SerializeToString,
+            vagus_dot_v1_dot_concept__service__pb2.DeleteConceptResponse.FromString,
             options,
             channel_credentials,
             insecure,

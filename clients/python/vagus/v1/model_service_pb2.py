@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vagus.v1 import steering_pb2 as vagus_dot_v1_dot_steering__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvagus/v1/model_service.proto\x12\x08vagus.v1\x1a\x17vagus/v1/steering.proto\"\x13\n\x11ListModelsRequest\"5\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.vagus.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.vagus.v1.Model\"\x9d\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\r\n\x05sites\x18\x03 \x01(\r\x12\x13\n\x0bhidden_size\x18\x04 \x01(\r\x12\x15\n\rmax_model_len\x18\x05 \x01(\r\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x15\n\rchat_template\x18\x08 \x01(\x08\x12\x15\n\rreadout_sites\x18\t \x03(\r\x12,\n\x0c\x63\x61pabilities\x18\n \x01(\x0b\x32\x16.vagus.v1.Capabilities\x12\r\n\x05packs\x18\x0b \x03(\t\x12\"\n\x07runtime\x18\x0c \x01(\x0b\x32\x11.vagus.v1.Runtime\"\xce\x01\n\x0c\x43\x61pabilities\x12\x0f\n\x07\x61\x63tions\x18\x01 \x03(\t\x12\x13\n\x0bscope_rules\x18\x02 \x03(\t\x12%\n\x05units\x18\x03 \x03(\x0e\x32\x16.vagus.v1.StrengthUnit\x12\x16\n\x0emax_operations\x18\x04 \x01(\r\x12\x14\n\x0cmax_programs\x18\x05 \x01(\r\x12\x13\n\x0bmax_vectors\x18\x06 \x01(\r\x12\x10\n\x08max_dose\x18\x07 \x01(\x02\x12\x1c\n\x14max_running_requests\x18\x08 \x01(\r\"\xa2\x01\n\x07Runtime\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x14\n\x0cvllm_version\x18\x02 \x01(\t\x12\x14\n\x0cmodel_runner\x18\x03 \x01(\r\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x18\n\x10\x63ompilation_mode\x18\x05 \x01(\t\x12\x19\n\x11site_installation\x18\x06 \x03(\t\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\t2\x9a\x01\n\x0cModelService\x12G\n\nListModels\x12\x1b.vagus.v1.ListModelsRequest\x1a\x1c.vagus.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.vagus.v1.GetModelRequest\x1a\x1a.vagus.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvagus/v1/model_service.proto\x12\x08vagus.v1\x1a\x17vagus/v1/steering.proto\"\x13\n\x11ListModelsRequest\"5\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.vagus.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetModelResponse\x12\x1e\n\x05model\x18\x01 \x01(\x0b\x32\x0f.vagus.v1.Model\"\xb2\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\r\n\x05sites\x18\x03 \x01(\r\x12\x13\n\x0bhidden_size\x18\x04 \x01(\r\x12\x15\n\rmax_model_len\x18\x05 \x01(\r\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x17\n\x0fvocabulary_size\x18\x07 \x01(\r\x12\x15\n\rchat_template\x18\x08 \x01(\x08\x12\x15\n\rreadout_sites\x18\t \x03(\r\x12,\n\x0c\x63\x61pabilities\x18\n \x01(\x0b\x32\x16.vagus.v1.Capabilities\x12\r\n\x05packs\x18\x0b \x03(\t\x12\"\n\x07runtime\x18\x0c \x01(\x0b\x32\x11.vagus.v1.Runtime\x12\x13\n\x0b\x66ingerprint\x18\r \x01(\t\"\xce\x01\n\x0c\x43\x61pabilities\x12\x0f\n\x07\x61\x63tions\x18\x01 \x03(\t\x12\x13\n\x0bscope_rules\x18\x02 \x03(\t\x12%\n\x05units\x18\x03 \x03(\x0e\x32\x16.vagus.v1.StrengthUnit\x12\x16\n\x0emax_operations\x18\x04 \x01(\r\x12\x14\n\x0cmax_programs\x18\x05 \x01(\r\x12\x13\n\x0bmax_vectors\x18\x06 \x01(\r\x12\x10\n\x08max_dose\x18\x07 \x01(\x02\x12\x1c\n\x14max_running_requests\x18\x08 \x01(\r\"\xa2\x01\n\x07Runtime\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x14\n\x0cvllm_version\x18\x02 \x01(\t\x12\x14\n\x0cmodel_runner\x18\x03 \x01(\r\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x18\n\x10\x63ompilation_mode\x18\x05 \x01(\t\x12\x19\n\x11site_installation\x18\x06 \x03(\t\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\t2\x9a\x01\n\x0cModelService\x12G\n\nListModels\x12\x1b.vagus.v1.ListModelsRequest\x1a\x1c.vagus.v1.ListModelsResponse\x12\x41\n\x08GetModel\x12\x19.vagus.v1.GetModelRequest\x1a\x1a.vagus.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELRESPONSE']._serialized_start=176
   _globals['_GETMODELRESPONSE']._serialized_end=226
   _globals['_MODEL']._serialized_start=229
-  _globals['_MODEL']._serialized_end=514
-  _globals['_CAPABILITIES']._serialized_start=517
-  _globals['_CAPABILITIES']._serialized_end=723
-  _globals['_RUNTIME']._serialized_start=726
-  _globals['_RUNTIME']._serialized_end=888
-  _globals['_MODELSERVICE']._serialized_start=891
-  _globals['_MODELSERVICE']._serialized_end=1045
+  _globals['_MODEL']._serialized_end=535
+  _globals['_CAPABILITIES']._serialized_start=538
+  _globals['_CAPABILITIES']._serialized_end=744
+  _globals['_RUNTIME']._serialized_start=747
+  _globals['_RUNTIME']._serialized_end=909
+  _globals['_MODELSERVICE']._serialized_start=912
+  _globals['_MODELSERVICE']._serialized_end=1066
 # @@protoc_insertion_point(module_scope)

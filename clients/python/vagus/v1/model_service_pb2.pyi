@@ -30,7 +30,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "architecture", "sites", "hidden_size", "max_model_len", "dtype", "vocabulary_size", "chat_template", "readout_sites", "capabilities", "packs", "runtime")
+    __slots__ = ("name", "architecture", "sites", "hidden_size", "max_model_len", "dtype", "vocabulary_size", "chat_template", "readout_sites", "capabilities", "packs", "runtime", "fingerprint")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,7 @@ class Model(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     PACKS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     name: str
     architecture: str
     sites: int
@@ -55,7 +56,8 @@ class Model(_message.Message):
     capabilities: Capabilities
     packs: _containers.RepeatedScalarFieldContainer[str]
     runtime: Runtime
-    def __init__(self, name: _Optional[str] = ..., architecture: _Optional[str] = ..., sites: _Optional[int] = ..., hidden_size: _Optional[int] = ..., max_model_len: _Optional[int] = ..., dtype: _Optional[str] = ..., vocabulary_size: _Optional[int] = ..., chat_template: _Optional[bool] = ..., readout_sites: _Optional[_Iterable[int]] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., packs: _Optional[_Iterable[str]] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ...) -> None: ...
+    fingerprint: str
+    def __init__(self, name: _Optional[str] = ..., architecture: _Optional[str] = ..., sites: _Optional[int] = ..., hidden_size: _Optional[int] = ..., max_model_len: _Optional[int] = ..., dtype: _Optional[str] = ..., vocabulary_size: _Optional[int] = ..., chat_template: _Optional[bool] = ..., readout_sites: _Optional[_Iterable[int]] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., packs: _Optional[_Iterable[str]] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ..., fingerprint: _Optional[str] = ...) -> None: ...
 
 class Capabilities(_message.Message):
     __slots__ = ("actions", "scope_rules", "units", "max_operations", "max_programs", "max_vectors", "max_dose", "max_running_requests")

@@ -25,43 +25,47 @@ _sym_db = _symbol_database.Default()
 from vagus.v1 import prompt_pb2 as vagus_dot_v1_dot_prompt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vagus/v1/steering.proto\x12\x08vagus.v1\x1a\x15vagus/v1/prompt.proto\"2\n\x07Program\x12\'\n\noperations\x18\x01 \x03(\x0b\x32\x13.vagus.v1.Operation\"\x9b\x02\n\tOperation\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12\r\n\x05sites\x18\x02 \x03(\r\x12\x1c\n\x03\x61\x64\x64\x18\x03 \x01(\x0b\x32\r.vagus.v1.AddH\x00\x12\"\n\x06\x61\x62late\x18\x04 \x01(\x0b\x32\x10.vagus.v1.AblateH\x00\x12\x1c\n\x03set\x18\x05 \x01(\x0b\x32\r.vagus.v1.SetH\x00\x12 \n\x05\x63lamp\x18\x06 \x01(\x0b\x32\x0f.vagus.v1.ClampH\x00\x12\x1e\n\x05scope\x18\x07 \x01(\x0b\x32\x0f.vagus.v1.Scope\x12\x1c\n\x04gate\x18\x08 \x01(\x0b\x32\x0e.vagus.v1.Gate\x12$\n\x08\x65nvelope\x18\t \x01(\x0b\x32\x12.vagus.v1.EnvelopeB\x08\n\x06\x61\x63tion\"=\n\x03\x41\x64\x64\x12\x10\n\x08strength\x18\x01 \x01(\x02\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.vagus.v1.StrengthUnit\"&\n\x06\x41\x62late\x12\x12\n\x05share\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_share\":\n\x03Set\x12\r\n\x05value\x18\x01 \x01(\x02\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.vagus.v1.StrengthUnit\"i\n\x05\x43lamp\x12\x12\n\x05lower\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05upper\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12$\n\x04unit\x18\x03 \x01(\x0e\x32\x16.vagus.v1.StrengthUnitB\x08\n\x06_lowerB\x08\n\x06_upper\"R\n\x05Scope\x12$\n\x07include\x18\x01 \x03(\x0b\x32\x13.vagus.v1.ScopeRule\x12#\n\x06\x65xcept\x18\x02 \x03(\x0b\x32\x13.vagus.v1.ScopeRule\"\xe5\x01\n\tScopeRule\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x0f.vagus.v1.PhaseH\x00\x12$\n\tpositions\x18\x02 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12%\n\ncharacters\x18\x03 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12\x1e\n\x04role\x18\x04 \x01(\x0e\x32\x0e.vagus.v1.RoleH\x00\x12$\n\tgenerated\x18\x05 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12\x1b\n\x11last_prompt_token\x18\x06 \x01(\x08H\x00\x42\x06\n\x04rule\"?\n\x05Range\x12\x12\n\x05start\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x08\n\x06_startB\x06\n\x04_end\"\x8a\x01\n\x04Gate\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12\x11\n\x04site\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08\x61t_least\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x07\x61t_most\x18\x04 \x01(\x02H\x02\x88\x01\x01\x12\x0f\n\x07z_score\x18\x05 \x01(\x08\x42\x07\n\x05_siteB\x0b\n\t_at_leastB\n\n\x08_at_most\"h\n\x08\x45nvelope\x12\x18\n\x0bramp_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10half_life_tokens\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x0e\n\x0c_ramp_tokensB\x13\n\x11_half_life_tokens\"\x82\x01\n\x07Receipt\x12\x16\n\x0eprogram_digest\x18\x01 \x01(\t\x12.\n\noperations\x18\x02 \x03(\x0b\x32\x1a.vagus.v1.OperationReceipt\x12\x15\n\rcached_tokens\x18\x03 \x01(\r\x12\x18\n\x10processed_tokens\x18\x04 \x01(\r\"q\n\x10OperationReceipt\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12$\n\x05sites\x18\x02 \x03(\x0b\x32\x15.vagus.v1.SiteReceipt\x12\x17\n\x0ftokens_in_scope\x18\x03 \x01(\r\x12\r\n\x05gated\x18\x04 \x01(\x08\"\xcc\x01\n\x0bSiteReceipt\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x1b\n\x0e\x66irst_position\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlast_position\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x0e\n\x06length\x18\x05 \x01(\x02\x12\x0c\n\x04\x64ose\x18\x06 \x01(\x02\x12\x11\n\tmean_dose\x18\x07 \x01(\x02\x12\x10\n\x08max_dose\x18\x08 \x01(\x02\x42\x11\n\x0f_first_positionB\x10\n\x0e_last_position*\x7f\n\x0cStrengthUnit\x12\x1d\n\x19STRENGTH_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16STRENGTH_UNIT_RESIDUAL\x10\x01\x12\x18\n\x14STRENGTH_UNIT_VECTOR\x10\x02\x12\x1a\n\x16STRENGTH_UNIT_ABSOLUTE\x10\x03*U\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPHASE_PROMPT\x10\x01\x12\x14\n\x10PHASE_GENERATION\x10\x02\x12\r\n\tPHASE_ALL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vagus/v1/steering.proto\x12\x08vagus.v1\x1a\x15vagus/v1/prompt.proto\"2\n\x07Program\x12\'\n\noperations\x18\x01 \x03(\x0b\x32\x13.vagus.v1.Operation\"\xc4\x02\n\tOperation\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12\r\n\x05sites\x18\x02 \x03(\r\x12\x1c\n\x03\x61\x64\x64\x18\x03 \x01(\x0b\x32\r.vagus.v1.AddH\x00\x12\"\n\x06\x61\x62late\x18\x04 \x01(\x0b\x32\x10.vagus.v1.AblateH\x00\x12\x1c\n\x03set\x18\x05 \x01(\x0b\x32\r.vagus.v1.SetH\x00\x12 \n\x05\x63lamp\x18\x06 \x01(\x0b\x32\x0f.vagus.v1.ClampH\x00\x12\x1e\n\x05scope\x18\x07 \x01(\x0b\x32\x0f.vagus.v1.Scope\x12\x1c\n\x04gate\x18\x08 \x01(\x0b\x32\x0e.vagus.v1.Gate\x12$\n\x08\x65nvelope\x18\t \x01(\x0b\x32\x12.vagus.v1.Envelope\x12\'\n\x06inline\x18\n \x01(\x0b\x32\x17.vagus.v1.InlineVectorsB\x08\n\x06\x61\x63tion\"Z\n\rInlineVectors\x12\x13\n\x0bsafetensors\x18\x01 \x01(\x0c\x12\r\n\x05sites\x18\x02 \x03(\r\x12%\n\x07vectors\x18\x03 \x03(\x0b\x32\x14.vagus.v1.SiteVector\"*\n\nSiteVector\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0e\n\x06values\x18\x02 \x03(\x02\"=\n\x03\x41\x64\x64\x12\x10\n\x08strength\x18\x01 \x01(\x02\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.vagus.v1.StrengthUnit\"&\n\x06\x41\x62late\x12\x12\n\x05share\x18\x01 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_share\":\n\x03Set\x12\r\n\x05value\x18\x01 \x01(\x02\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.vagus.v1.StrengthUnit\"i\n\x05\x43lamp\x12\x12\n\x05lower\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05upper\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12$\n\x04unit\x18\x03 \x01(\x0e\x32\x16.vagus.v1.StrengthUnitB\x08\n\x06_lowerB\x08\n\x06_upper\"R\n\x05Scope\x12$\n\x07include\x18\x01 \x03(\x0b\x32\x13.vagus.v1.ScopeRule\x12#\n\x06\x65xcept\x18\x02 \x03(\x0b\x32\x13.vagus.v1.ScopeRule\"\xe5\x01\n\tScopeRule\x12 \n\x05phase\x18\x01 \x01(\x0e\x32\x0f.vagus.v1.PhaseH\x00\x12$\n\tpositions\x18\x02 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12%\n\ncharacters\x18\x03 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12\x1e\n\x04role\x18\x04 \x01(\x0e\x32\x0e.vagus.v1.RoleH\x00\x12$\n\tgenerated\x18\x05 \x01(\x0b\x32\x0f.vagus.v1.RangeH\x00\x12\x1b\n\x11last_prompt_token\x18\x06 \x01(\x08H\x00\x42\x06\n\x04rule\"?\n\x05Range\x12\x12\n\x05start\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x08\n\x06_startB\x06\n\x04_end\"\x8a\x01\n\x04Gate\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12\x11\n\x04site\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08\x61t_least\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x14\n\x07\x61t_most\x18\x04 \x01(\x02H\x02\x88\x01\x01\x12\x0f\n\x07z_score\x18\x05 \x01(\x08\x42\x07\n\x05_siteB\x0b\n\t_at_leastB\n\n\x08_at_most\"h\n\x08\x45nvelope\x12\x18\n\x0bramp_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x1d\n\x10half_life_tokens\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x0e\n\x0c_ramp_tokensB\x13\n\x11_half_life_tokens\"\x82\x01\n\x07Receipt\x12\x16\n\x0eprogram_digest\x18\x01 \x01(\t\x12.\n\noperations\x18\x02 \x03(\x0b\x32\x1a.vagus.v1.OperationReceipt\x12\x15\n\rcached_tokens\x18\x03 \x01(\r\x12\x18\n\x10processed_tokens\x18\x04 \x01(\r\"\x89\x01\n\x10OperationReceipt\x12\x0f\n\x07\x63oncept\x18\x01 \x01(\t\x12$\n\x05sites\x18\x02 \x03(\x0b\x32\x15.vagus.v1.SiteReceipt\x12\x17\n\x0ftokens_in_scope\x18\x03 \x01(\r\x12\r\n\x05gated\x18\x04 \x01(\x08\x12\x16\n\x0e\x63oncept_digest\x18\x05 \x01(\t\"\xcc\x01\n\x0bSiteReceipt\x12\x0c\n\x04site\x18\x01 \x01(\r\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x1b\n\x0e\x66irst_position\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rlast_position\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x0e\n\x06length\x18\x05 \x01(\x02\x12\x0c\n\x04\x64ose\x18\x06 \x01(\x02\x12\x11\n\tmean_dose\x18\x07 \x01(\x02\x12\x10\n\x08max_dose\x18\x08 \x01(\x02\x42\x11\n\x0f_first_positionB\x10\n\x0e_last_position*\x7f\n\x0cStrengthUnit\x12\x1d\n\x19STRENGTH_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16STRENGTH_UNIT_RESIDUAL\x10\x01\x12\x18\n\x14STRENGTH_UNIT_VECTOR\x10\x02\x12\x1a\n\x16STRENGTH_UNIT_ABSOLUTE\x10\x03*U\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPHASE_PROMPT\x10\x01\x12\x14\n\x10PHASE_GENERATION\x10\x02\x12\r\n\tPHASE_ALL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vagus.v1.steering_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRENGTHUNIT']._serialized_start=1751
-  _globals['_STRENGTHUNIT']._serialized_end=1878
-  _globals['_PHASE']._serialized_start=1880
-  _globals['_PHASE']._serialized_end=1965
+  _globals['_STRENGTHUNIT']._serialized_start=1953
+  _globals['_STRENGTHUNIT']._serialized_end=2080
+  _globals['_PHASE']._serialized_start=2082
+  _globals['_PHASE']._serialized_end=2167
   _globals['_PROGRAM']._serialized_start=60
   _globals['_PROGRAM']._serialized_end=110
   _globals['_OPERATION']._serialized_start=113
-  _globals['_OPERATION']._serialized_end=396
-  _globals['_ADD']._serialized_start=398
-  _globals['_ADD']._serialized_end=459
-  _globals['_ABLATE']._serialized_start=461
-  _globals['_ABLATE']._serialized_end=499
-  _globals['_SET']._serialized_start=501
-  _globals['_SET']._serialized_end=559
-  _globals['_CLAMP']._serialized_start=561
-  _globals['_CLAMP']._serialized_end=666
-  _globals['_SCOPE']._serialized_start=668
-  _globals['_SCOPE']._serialized_end=750
-  _globals['_SCOPERULE']._serialized_start=753
-  _globals['_SCOPERULE']._serialized_end=982
-  _globals['_RANGE']._serialized_start=984
-  _globals['_RANGE']._serialized_end=1047
-  _globals['_GATE']._serialized_start=1050
-  _globals['_GATE']._serialized_end=1188
-  _globals['_ENVELOPE']._serialized_start=1190
-  _globals['_ENVELOPE']._serialized_end=1294
-  _globals['_RECEIPT']._serialized_start=1297
-  _globals['_RECEIPT']._serialized_end=1427
-  _globals['_OPERATIONRECEIPT']._serialized_start=1429
-  _globals['_OPERATIONRECEIPT']._serialized_end=1542
-  _globals['_SITERECEIPT']._serialized_start=1545
-  _globals['_SITERECEIPT']._serialized_end=1749
+  _globals['_OPERATION']._serialized_end=437
+  _globals['_INLINEVECTORS']._serialized_start=439
+  _globals['_INLINEVECTORS']._serialized_end=529
+  _globals['_SITEVECTOR']._serialized_start=531
+  _globals['_SITEVECTOR']._serialized_end=573
+  _globals['_ADD']._serialized_start=575
+  _globals['_ADD']._serialized_end=636
+  _globals['_ABLATE']._serialized_start=638
+  _globals['_ABLATE']._serialized_end=676
+  _globals['_SET']._serialized_start=678
+  _globals['_SET']._serialized_end=736
+  _globals['_CLAMP']._serialized_start=738
+  _globals['_CLAMP']._serialized_end=843
+  _globals['_SCOPE']._serialized_start=845
+  _globals['_SCOPE']._serialized_end=927
+  _globals['_SCOPERULE']._serialized_start=930
+  _globals['_SCOPERULE']._serialized_end=1159
+  _globals['_RANGE']._serialized_start=1161
+  _globals['_RANGE']._serialized_end=1224
+  _globals['_GATE']._serialized_start=1227
+  _globals['_GATE']._serialized_end=1365
+  _globals['_ENVELOPE']._serialized_start=1367
+  _globals['_ENVELOPE']._serialized_end=1471
+  _globals['_RECEIPT']._serialized_start=1474
+  _globals['_RECEIPT']._serialized_end=1604
+  _globals['_OPERATIONRECEIPT']._serialized_start=1607
+  _globals['_OPERATIONRECEIPT']._serialized_end=1744
+  _globals['_SITERECEIPT']._serialized_start=1747
+  _globals['_SITERECEIPT']._serialized_end=1951
 # @@protoc_insertion_point(module_scope)

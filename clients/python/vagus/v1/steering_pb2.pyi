@@ -37,7 +37,7 @@ class Program(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("concept", "sites", "add", "ablate", "set", "clamp", "scope", "gate", "envelope")
+    __slots__ = ("concept", "sites", "add", "ablate", "set", "clamp", "scope", "gate", "envelope", "inline")
     CONCEPT_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
     ADD_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Operation(_message.Message):
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     GATE_FIELD_NUMBER: _ClassVar[int]
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    INLINE_FIELD_NUMBER: _ClassVar[int]
     concept: str
     sites: _containers.RepeatedScalarFieldContainer[int]
     add: Add
@@ -56,7 +57,26 @@ class Operation(_message.Message):
     scope: Scope
     gate: Gate
     envelope: Envelope
-    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[int]] = ..., add: _Optional[_Union[Add, _Mapping]] = ..., ablate: _Optional[_Union[Ablate, _Mapping]] = ..., set: _Optional[_Union[Set, _Mapping]] = ..., clamp: _Optional[_Union[Clamp, _Mapping]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+    inline: InlineVectors
+    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[int]] = ..., add: _Optional[_Union[Add, _Mapping]] = ..., ablate: _Optional[_Union[Ablate, _Mapping]] = ..., set: _Optional[_Union[Set, _Mapping]] = ..., clamp: _Optional[_Union[Clamp, _Mapping]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., inline: _Optional[_Union[InlineVectors, _Mapping]] = ...) -> None: ...
+
+class InlineVectors(_message.Message):
+    __slots__ = ("safetensors", "sites", "vectors")
+    SAFETENSORS_FIELD_NUMBER: _ClassVar[int]
+    SITES_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    safetensors: bytes
+    sites: _containers.RepeatedScalarFieldContainer[int]
+    vectors: _containers.RepeatedCompositeFieldContainer[SiteVector]
+    def __init__(self, safetensors: _Optional[bytes] = ..., sites: _Optional[_Iterable[int]] = ..., vectors: _Optional[_Iterable[_Union[SiteVector, _Mapping]]] = ...) -> None: ...
+
+class SiteVector(_message.Message):
+    __slots__ = ("site", "values")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    site: int
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, site: _Optional[int] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Add(_message.Message):
     __slots__ = ("strength", "unit")
@@ -156,16 +176,18 @@ class Receipt(_message.Message):
     def __init__(self, program_digest: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[OperationReceipt, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., processed_tokens: _Optional[int] = ...) -> None: ...
 
 class OperationReceipt(_message.Message):
-    __slots__ = ("concept", "sites", "tokens_in_scope", "gated")
+    __slots__ = ("concept", "sites", "tokens_in_scope", "gated", "concept_digest")
     CONCEPT_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_IN_SCOPE_FIELD_NUMBER: _ClassVar[int]
     GATED_FIELD_NUMBER: _ClassVar[int]
+    CONCEPT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     concept: str
     sites: _containers.RepeatedCompositeFieldContainer[SiteReceipt]
     tokens_in_scope: int
     gated: bool
-    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[SiteReceipt, _Mapping]]] = ..., tokens_in_scope: _Optional[int] = ..., gated: _Optional[bool] = ...) -> None: ...
+    concept_digest: str
+    def __init__(self, concept: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[SiteReceipt, _Mapping]]] = ..., tokens_in_scope: _Optional[int] = ..., gated: _Optional[bool] = ..., concept_digest: _Optional[str] = ...) -> None: ...
 
 class SiteReceipt(_message.Message):
     __slots__ = ("site", "tokens", "first_position", "last_position", "length", "dose", "mean_dose", "max_dose")

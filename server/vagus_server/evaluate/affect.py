@@ -1,0 +1,182 @@
+"""Check 7: valence and arousal in the concept vectors."""
+
+from importlib import resources
+
+import numpy as np
+
+from vagus_server.evaluate import ridge
+from vagus_server.evaluate.evidence import Evidence
+from vagus_server.evaluate.pictures import canvas
+from vagus_server.evaluate.result import Figure, Null, Picture, Section, Table
+from vagus_server.evaluate.statistics import bootstrap, pearson
+
+#: Least correlation of valence read from the vectors with the lexicon's.
+FLOOR = 0.75
+#: Leading components that are compared with the norms.
+_COMPONENTS = 5
+_PERMUTATIONS, _NULLS = 200, 20
+_LEXICON = "vader_lexicon.txt"
+
+
+def lexicon_valence() -> dict[str, float]:
+    """VADER's mean valence of each word, -4 to 4 (MIT; package vaderSentiment)."""
+    text = resources.files("vaderSentiment").joinpath(_LEXICON).read_text(encoding="utf-8")
+    return {row[0]: float(row[1]) for row in (line.split("\t") for line in text.splitlines())}
+
+
+def closest_form(name: str, lexicon: dict[str, float]) -> str | None:
+    """The concept's name in the lexicon, else its last word, else one without or with an ending."""
+    words = [name, *reversed(name.replace("-", " ").split())]
+    forms = list(words)
+    for word in words:
+        forms += [word.removesuffix(end) for end in ("ful", "ed", "d", "ly", "y", "ing")]
+        forms += [word + end for end in ("ed", "ly", "ment", "ness")]
+    return next((form for form in forms if form in lexicon and len(form) > 3), None)
+
+
+def check(evidence: Evidence) -> Section:
+    """Correlates components with norms, and reads the norms back out of the vectors."""
+    e = evidence
+    lexicon = lexicon_valence()
+    forms = {name: closest_form(name, lexicon) for name in e.names}
+    valence = {name: lexicon[form] for name, form in forms.items() if form}
+    arousal = {n: r for n, r in e.texts.arousal.ratings.items() if n in e.names}
+    centred = e.vectors - e.vectors.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    components = (u * s)[:, :_COMPONENTS]
+    share = s**2 / (s**2).sum()
+    figures: list[Figure] = []
+    read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for what, ratings in (("valence", valence), ("arousal", arousal)):
+        rows, target = e.index(list(ratings)), np.array(list(ratings.values()))
+        if len(rows) < 3 * ridge.PENALTIES.size:
+            continue
+        figures.append(_component(e, what, components[rows], target))
+        found = ridge.predictions(e.vectors[rows], target, e.rng())
+        read[what] = found, target
+        figures.append(_readable(e, what, rows, found, target))
+    exact = sum(form == name for name, form in forms.items())
+    rows_ = [
+        [n, forms[n] or "", *(f"{d[n]:+.1f}" if n in d else "" for d in (valence, arousal))]
+        + [f"{c:+.2f}" for c in components[i] / np.abs(components).max()]
+        for i, n in enumerate(e.names)
+    ]
+    columns = ["concept", "form in the lexicon", "valence", "arousal"]
+    columns += [f"PC{i + 1} ({share[i]:.0%})" for i in range(components.shape[1])]
+    correlations = {
+        f"PC{k + 1}": {
+            what: round(pearson(components[e.index(list(r)), k], np.array(list(r.values()))), 3)
+            for what, r in (("valence", valence), ("arousal", arousal))
+            if len(r) > 2
+        }
+        for k in range(components.shape[1])
+    }
+    signs = {k: v.get("valence", 1.0) for k, v in correlations.items()}
+    return Section(
+        key="affect",
+        title="Valence and arousal",
+        method=[
+            f"Valence: VADER's lexicon, {exact} of {len(e.names)} concepts by their own name and "
+            f"{len(valence) - exact} by a closest form; {len(e.names) - len(valence)} have none. "
+            f"Arousal: {e.texts.arousal.source} (scale {e.texts.arousal.scale}); published norms "
+            "that come with a package are for research only, so take the arousal lines as weak "
+            "evidence.",
+            "Components are of the pack's vectors at the readout site, centred. Readable: ridge "
+            "regression, ten folds over concepts, its penalty chosen within each training set. "
+            "Synonyms sit in different folds, so this says that valence is laid out regularly, "
+            "not that it generalises to unlike words. Null: ratings permuted, and random vectors. "
+            "The paper finds r = 0.81 of PC1 with valence and 0.66 of PC2 with arousal.",
+        ],
+        figures=figures,
+        tables=[
+            Table(
+                "Components and norms",
+                ["component", "share of variance", "r with valence", "r with arousal"],
+                [
+                    [k, f"{share[i]:.1%}", f"{v.get('valence', 0):+.2f}", f"{v['arousal']:+.2f}"]
+                    for i, (k, v) in enumerate(correlations.items())
+                    if "arousal" in v
+                ],
+                folded=False,
+            ),
+            Table("Each concept", columns, rows_),
+        ],
+        pictures=[_picture(e, components, share, valence, signs), *_scatter(read)],
+        data={"correlations": correlations, "lexicon_forms": forms},
+    )
+
+
+def _component(e: Evidence, what: str, components: np.ndarray, target: np.ndarray) -> Figure:
+    """The leading component that goes with the norm most closely."""
+    rng = e.rng()
+
+    def strengths(values: np.ndarray) -> np.ndarray:
+        return np.array([abs(pearson(column, values)) for column in components.T])
+
+    found = strengths(target)
+    best = int(found.argmax())
+    column = components[:, best]
+    interval = bootstrap(len(target), lambda d: abs(pearson(column[d], target[d])), rng)
+    permuted = [strengths(rng.permutation(target)).max() for _ in range(_PERMUTATIONS)]
+    return Figure(
+        f"|r| of {what} with the component closest to it",
+        float(found[best]),
+        interval,
+        Null(shuffled=np.array(permuted)),
+        note=f"PC{best + 1}, of the first {components.shape[1]}; the null chooses too",
+    )
+
+
+def _readable(
+    e: Evidence, what: str, rows: np.ndarray, found: np.ndarray, target: np.ndarray
+) -> Figure:
+    rng = e.rng()
+    interval = bootstrap(len(target), lambda d: pearson(found[d], target[d]), rng)
+    permuted = []
+    for _ in range(_NULLS):
+        drawn = rng.permutation(target)
+        permuted.append(pearson(ridge.predictions(e.vectors[rows], drawn, rng), drawn))
+    random = [
+        pearson(ridge.predictions(vectors[rows], target, rng), target)
+        for vectors in e.random_vectors[:_NULLS]
+    ]
+    return Figure(
+        f"{what} read from the vectors (r)",
+        pearson(found, target),
+        interval,
+        Null(np.array(random), np.array(permuted)),
+        floor=FLOOR if what == "valence" else None,
+        note=f"{len(target)} concepts; shuffled: ratings permuted",
+    )
+
+
+def _picture(
+    e: Evidence,
+    components: np.ndarray,
+    share: np.ndarray,
+    valence: dict[str, float],
+    signs: dict[str, float],
+) -> Picture:
+    turn = np.sign([signs.get("PC1", 1.0) or 1.0, 1.0])
+    x, y = (components[:, :2] * turn).T
+    colours = [valence.get(name, np.nan) for name in e.names]
+    with canvas(size=(9.0, 6.4)) as drawn:
+        axes = drawn.axes[0]
+        missing = np.isnan(colours)
+        axes.scatter(x[missing], y[missing], s=9, color="#bbbbbb")
+        points = axes.scatter(x, y, s=14, c=colours, cmap="RdBu", vmin=-3, vmax=3)
+        for i, name in enumerate(e.names):
+            axes.annotate(name, (x[i], y[i]), fontsize=5, xytext=(2, 2), textcoords="offset points")
+        axes.set(xlabel=f"PC1 ({share[0]:.0%})", ylabel=f"PC2 ({share[1]:.0%})")
+        drawn.figure.colorbar(points, ax=axes, shrink=0.6, label="valence (VADER); grey: none")
+    return drawn.picture("components", "Concepts on the two leading components.")
+
+
+def _scatter(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Picture]:
+    if not read:
+        return []
+    with canvas(1, len(read), size=(3.6 * len(read), 3.2)) as drawn:
+        for axes, (what, (found, target)) in zip(drawn.axes, read.items(), strict=True):
+            axes.scatter(target, found, s=9)
+            axes.set(xlabel=f"{what}, rated", ylabel=f"{what}, read out")
+    return [drawn.picture("affect-read", "Norms read from vectors of concepts left out.")]

@@ -1,0 +1,309 @@
+"""Corpora that users supply: `vagus-server extract --corpus PATH --neutral PATH`.
+
+A corpus is a file of JSON lines; the schema of its rows is in vagus_server.packs.user_rows.
+A concept has either stories, told against the other concepts' stories, or two sides, told
+against each other. Neutral texts are in a file of their own; the bundled ones serve by default.
+
+    corpus = open_corpus(path, neutral=None, rules=Rules(on_bad="skip"))
+    corpus.stories        {"calm": 40, ...}: concepts that have stories, and how many
+    corpus.contrasts      {"formal": Sides(30, 28), ...}
+    corpus.topics         topics of the stories, sorted
+    corpus.skipped        {Reason.DUPLICATE_TEXT: 3, ...}, empty unless on_bad="skip"
+    corpus.digest         of both files, for the pack's provenance
+
+    for story in corpus.iter_stories(): story.concept, story.topic, story.text
+    for side in corpus.iter_sides("formal"): side.positive, side.text
+    for text in corpus.iter_neutral(): ...
+
+`open_corpus` reads everything once and keeps counts only. Each iterator reads its file again,
+from the start, and gives the same rows in the same order; so a list of labels can be made in
+one pass and the texts streamed in another. Memory does not depend on the number of rows.
+
+A story without a topic gets one of the PARTS topics "part 1" ... in turn, so that parts can be
+left out when vectors are tested as topics are.
+
+With on_bad="refuse" the first bad row ends it with UserCorpusError. With on_bad="skip" a bad
+row is left out and counted; a concept that is left with too few texts or topics is left out as
+a whole, its rows counted under that reason. What is left must still do: at least two concepts
+with stories, or none and a contrast; and at least Rules.min_neutral neutral texts.
+"""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vagus_server.packs.corpus import CORPUS
+from vagus_server.packs.seen import Seen
+from vagus_server.packs.user_rows import BadRow, Reason, Row, read_rows
+
+MAX_CONCEPTS = 4096
+MAX_TOPICS = 4096
+PARTS = 5
+
+
+class UserCorpusError(ValueError):
+    """A corpus cannot be used; the message names file, row and reason.
+
+    Args:
+        path: the file.
+        row: counted from 1; None where it is not about one row.
+        reason: None where no Reason fits.
+        detail: what is wrong.
+    """
+
+    def __init__(self, path: Path, row: int | None, reason: Reason | None, detail: str) -> None:
+        where = path.name if row is None else f"{path.name}:{row}"
+        super().__init__(f"{where}: {detail}" if reason is None else f"{where}: {reason}: {detail}")
+        self.path, self.row, self.reason, self.detail = path, row, reason, detail
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a corpus has to keep to.
+
+    Args:
+        on_bad: what happens to a row that breaks a rule.
+        concepts: the only ones allowed; None allows all.
+        min_texts: of a concept, and of each side of a contrast.
+        min_neutral: neutral texts.
+    """
+
+    on_bad: Literal["refuse", "skip"] = "refuse"
+    concepts: frozenset[str] | None = None
+    min_texts: int = 5
+    min_neutral: int = 10
+
+
+@dataclass(frozen=True)
+class Story:
+    """A text in which one concept is told."""
+
+    concept: str
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """A text of one side of a contrast."""
+
+    positive: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """How many texts a contrast has."""
+
+    positive: int
+    negative: int
+
+
+@dataclass(frozen=True)
+class UserCorpus:
+    """A corpus whose every row has been checked once."""
+
+    path: Path
+    neutral_path: Path
+    rules: Rules
+    stories: dict[str, int]
+    contrasts: dict[str, Sides]
+    topics: list[str]
+    neutral: int
+    #: SHA-256 of both files' contents, hexadecimal.
+    digest: str
+    #: Rows left out, by reason.
+    skipped: dict[Reason, int]
+
+    def iter_stories(self) -> Iterator[Story]:
+        """All stories, in the order of the file; raises UserCorpusError if it has changed."""
+        told: Counter[str] = Counter()
+        for row in self._again():
+            if row.concept in self.stories:
+                topic = row.topic or _part(told[row.concept])
+                told[row.concept] += 1
+                yield Story(row.concept, topic, row.text)
+        self._check_same(self.path, told == self.stories)
+
+    def iter_sides(self, concept: str) -> Iterator[Side]:
+        """The texts of a contrast, in the order of the file; raises likewise."""
+        told: Counter[bool] = Counter()
+        for row in self._again():
+            if row.concept == concept:
+                told[row.side == "positive"] += 1
+                yield Side(row.side == "positive", row.text)
+        same = self.contrasts[concept] == Sides(told[True], told[False])
+        self._check_same(self.path, same)
+
+    def iter_neutral(self) -> Iterator[str]:
+        """The neutral texts, in the order of the file; raises likewise."""
+        count = 0
+        for _number, row in _good(self.neutral_path, self.rules, Counter(), neutral=True):
+            count += 1
+            yield row.text
+        self._check_same(self.neutral_path, count == self.neutral)
+
+    def _again(self) -> Iterator[Row]:
+        return (row for _number, row in _good(self.path, self.rules, Counter()))
+
+    def _check_same(self, path: Path, same: bool) -> None:
+        if not same:
+            raise UserCorpusError(path, None, None, "has changed since it was checked")
+
+
+def open_corpus(path: Path, neutral: Path | None = None, rules: Rules | None = None) -> UserCorpus:
+    """Reads and checks a corpus.
+
+    Args:
+        path: of the stories and sides.
+        neutral: of the neutral texts; the bundled ones if None.
+        rules: what is asked of them.
+
+    Raises:
+        UserCorpusError: a row is bad and `rules.on_bad` is "refuse"; too little is left; or a
+            file cannot be read.
+    """
+    rules, neutral = rules or Rules(), neutral or CORPUS / "neutral.jsonl"
+    skipped: Counter[Reason] = Counter()
+    tally = _Tally(path)
+    for number, row in _good(path, rules, skipped):
+        tally.add(number, row)
+    neutral_texts = sum(1 for _ in _good(neutral, rules, skipped, neutral=True))
+    poor = tally.poor(rules.min_texts)
+    for concept, (reason, detail) in poor.items():
+        if rules.on_bad == "refuse":
+            raise UserCorpusError(path, None, reason, f"{concept!r} {detail}")
+        skipped[reason] += sum(tally.rows(concept))
+    stories = {name: n for name, n in sorted(tally.stories.items()) if name not in poor}
+    contrasts = {name: sides for name, sides in tally.sides().items() if name not in poor}
+    if len(stories) == 1 or not (stories or contrasts):
+        raise UserCorpusError(
+            path, None, None, "needs stories of two concepts or more, or a contrast"
+        )
+    if neutral_texts < rules.min_neutral:
+        detail = f"{neutral_texts} neutral texts, not at least {rules.min_neutral}"
+        raise UserCorpusError(neutral, None, Reason.TOO_FEW_TEXTS, detail)
+    return UserCorpus(
+        path=path,
+        neutral_path=neutral,
+        rules=rules,
+        stories=stories,
+        contrasts=contrasts,
+        topics=sorted(tally.topics),
+        neutral=neutral_texts,
+        digest=_digest(path, neutral),
+        skipped=dict(skipped),
+    )
+
+
+def _good(
+    path: Path, rules: Rules, skipped: Counter[Reason], *, neutral: bool = False
+) -> Iterator[tuple[int, Row]]:
+    """The rows that keep to the rules, one by one, with their numbers."""
+    try:
+        if not path.is_file():
+            raise UserCorpusError(path, None, None, "is not a file")
+        kinds: dict[str, bool] = {}
+        with Seen() as seen:
+            for number, row in read_rows(path, neutral=neutral):
+                bad = row if isinstance(row, BadRow) else _broken(row, rules, kinds, seen)
+                if isinstance(row, Row) and bad is None:
+                    yield number, row
+                elif bad is not None and rules.on_bad == "skip":
+                    skipped[bad.reason] += 1
+                elif bad is not None:
+                    raise UserCorpusError(path, number, bad.reason, bad.detail)
+    except OSError as error:
+        raise UserCorpusError(path, None, None, f"cannot be read: {error.strerror}") from None
+    except sqlite3.Error as error:
+        raise UserCorpusError(path, None, None, f"no room for what was seen: {error}") from None
+
+
+def _broken(row: Row, rules: Rules, kinds: dict[str, bool], seen: Seen) -> BadRow | None:
+    """Which rule a row breaks that follows the schema, if any."""
+    if row.concept is not None:
+        if rules.concepts is not None and row.concept not in rules.concepts:
+            return BadRow(Reason.UNKNOWN_CONCEPT, repr(row.concept))
+        # A concept is of the kind that its first row has.
+        if kinds.setdefault(row.concept, row.side is None) != (row.side is None):
+            return BadRow(Reason.TWO_KINDS, repr(row.concept))
+    if not seen.add(row.text):
+        return BadRow(Reason.DUPLICATE_TEXT, repr(row.text[:60]))
+    return None
+
+
+def _part(index: int) -> str:
+    return f"part {index % PARTS + 1}"
+
+
+class _Tally:
+    """Counts of what a file holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.stories: Counter[str] = Counter()
+        self.positive: Counter[str] = Counter()
+        self.negative: Counter[str] = Counter()
+        self.topics: set[str] = set()
+        #: Of each concept with stories the first topic, and whether there is another.
+        self._first: dict[str, str] = {}
+        self._several: set[str] = set()
+        self._names: set[str] = set()
+
+    def add(self, number: int, row: Row) -> None:
+        """Counts a row of the number."""
+        assert row.concept is not None
+        self._names.add(row.concept)
+        if row.side is None:
+            topic = row.topic or _part(self.stories[row.concept])
+            self.stories[row.concept] += 1
+            self.topics.add(topic)
+            if self._first.setdefault(row.concept, topic) != topic:
+                self._several.add(row.concept)
+        else:
+            (self.positive if row.side == "positive" else self.negative)[row.concept] += 1
+        for what, names, most in (
+            ("concepts", self._names, MAX_CONCEPTS),
+            ("topics", self.topics, MAX_TOPICS),
+        ):
+            if len(names) > most:
+                raise UserCorpusError(self._path, number, None, f"more than {most} {what}")
+
+    def rows(self, concept: str) -> list[int]:
+        """Numbers of texts: of the stories, or of both sides."""
+        if concept in self.stories:
+            return [self.stories[concept]]
+        return [self.positive[concept], self.negative[concept]]
+
+    def sides(self) -> dict[str, Sides]:
+        """The contrasts."""
+        names = sorted(self.positive.keys() | self.negative.keys())
+        return {name: Sides(self.positive[name], self.negative[name]) for name in names}
+
+    def poor(self, least: int) -> dict[str, tuple[Reason, str]]:
+        """The concepts with too little, and why."""
+        found = {}
+        for concept in sorted(self._names):
+            fewest = min(self.rows(concept))
+            if fewest < least:
+                kind = "stories" if concept in self.stories else "texts on a side"
+                detail = f"has {fewest} {kind}, not at least {least}"
+                found[concept] = (Reason.TOO_FEW_TEXTS, detail)
+            elif concept in self.stories and concept not in self._several:
+                found[concept] = (
+                    Reason.TOO_FEW_TOPICS,
+                    "has one topic; vectors are tested on others",
+                )
+        return found
+
+
+def _digest(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""Several workers: every one is steered, and what each marks and reads arrives."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.calls import EVERYTHING, add, generate, rows, spec
+from support.compare import compare
+from support.offline import EVERYWHERE, Result
+from support.reference import Reference
+from support.server_process import ServerProcess
+from support.small_pack import small_pack
+from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
+from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
+from vagus_server.concepts.registry import Registry
+from vagus_server.engine.canary import run_canary
+from vagus_server.engine.engine import Engine, EngineRequest, drain
+from vagus_server.engine.settings import EngineSettings
+from vagus_server.services.answer import receipt_message
+from vagus_server.steering.resolve import Resolver
+from vagus_server.steering.scope import PromptMap
+
+pytestmark = pytest.mark.engine
+
+SAMPLING = {"temperature": 0.0, "max_tokens": 10, "ignore_eos": True}
+#: How the model is shared out, and the site that is read: 0 is the first stage's.
+CASES: dict[str, tuple[dict[str, int], int]] = {
+    "tensor parallel": ({"tensor_parallel_size": 2}, 1),
+    "pipeline parallel, first stage read": ({"pipeline_parallel_size": 2}, 0),
+    "pipeline parallel, last stage read": ({"pipeline_parallel_size": 2}, 2),
+    "data parallel": ({"data_parallel_size": 2}, 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tokens_readouts_and_receipts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, readout_site = CASES[case]
+    if "pipeline_parallel_size" in options:
+        # On a CPU vLLM's warm-up alone makes what a later stage receives into.
+        monkeypatch.setenv("VLLM_CPU_CI_ENV", "0")
+    write_tiny_model("Llama", tmp_path)
+    asyncio.run(_check(tmp_path, options, readout_site))
+
+
+def test_stages_of_the_v2_runner(reference: Reference) -> None:
+    """The V2 runner schedules ahead, also over the stages of a pipeline."""
+    options = {"block_size": 32, "pipeline_parallel_size": 2}
+    prompt = reference.tokenizer.encode("The letter lay on the kitchen table. She read it,")
+    operations = [add("desperate", 0.2, (5, 25)), add("calm", -0.1, (20,), phase="generation")]
+    asked = spec(prompt, *operations, readouts=EVERYTHING, max_tokens=8)
+    with ServerProcess(
+        *("--max-model-len", "128", "--max-running", "8", "--max-batched-tokens", "128"),
+        *("--eager", "--engine-options", json.dumps(options)),
+        v2=True,
+    ) as server:
+        response = generate(server.channel, asked)
+    program = reference.program(*operations, prompt=prompt)
+    assert compare(reference, program, prompt, response)
+    assert len(rows(response)) == len(prompt) + 7
+
+
+async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> None:
+    pack = small_pack(sites=LAYERS, hidden=HIDDEN, readout_site=readout_site)
+    reference = tiny_reference(folder, pack)
+    settings = EngineSettings(
+        model=folder,
+        dtype="float32",
+        max_model_len=128,
+        max_running=8,
+        max_batched_tokens=128,
+        kv_cache_gib=1 / 16,
+        vectors=8,
+        engine_options={"block_size": 32, "skip_tokenizer_init": True, **options},
+    )
+    engine = await Engine.start(settings, pack)
+    try:
+        await run_canary(engine)
+        assert len(engine.description["installed"]) == LAYERS
+        ranks = [None] if engine.ranks == 1 else list(range(engine.ranks))
+        resolver = Resolver(Registry(pack, engine.concepts, engine.bank), 8, 100)
+        asked = [
+            (prompt, message, rank)
+            for prompt in (PROMPT, OTHER)
+            for message in PROGRAMS.values()
+            for rank in ranks
+        ]
+        requests = [
+            EngineRequest(
+                f"request-{i}",
+                prompt,
+                dict(SAMPLING),
+                resolver.resolve(message, PromptMap(len(prompt)), "program"),
+                EVERYWHERE,
+                rank=rank,
+            )
+            for i, (prompt, message, rank) in enumerate(asked)
+        ]
+        running = [engine.submit(request) for request in requests]
+        outputs = await asyncio.gather(*(drain(r.outputs()) for r in running))
+    finally:
+        engine.shutdown()
+    for r, (prompt, message, _), outs in zip(running, asked, outputs, strict=True):
+        receipt = receipt_message(r.request.program, r.ledger, r.processed_end, pack.residual_norms)
+        ids = [token for output in outs for token in output.token_ids]
+        check(reference, Result(prompt, ids, r.sink.rows, receipt), message, readout_site)

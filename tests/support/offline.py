@@ -1,0 +1,187 @@
+"""vLLM with the plugin, engine and worker in one process: small models, seconds to start."""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from support.small_pack import small_registry
+from vagus.v1 import steering_pb2
+from vagus_server.concepts.concept import pack_concepts
+from vagus_server.engine.adapters import adapter_request
+from vagus_server.engine.engine import EngineOutput, EngineRequest, Running
+from vagus_server.engine.settings import EngineSettings, vllm_config
+from vagus_server.engine.sink import Sink, Sinks
+from vagus_server.packs.pack import Pack
+from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.wire import NO_END, Order, order_to_extra_args
+from vagus_server.services.answer import receipt_message
+from vagus_server.steering.resolve import Resolver
+from vagus_server.steering.scope import PromptMap
+
+EVERYWHERE = ((0, NO_END),)
+Serve = Callable[..., list[list["Result"]]]
+
+
+@dataclass
+class Result:
+    """What one request brought.
+
+    rows: [readout sites, concepts, 2] by position.
+    passes: first position and tokens of each.
+    turn: sum over the turn's rows, and their number.
+    """
+
+    prompt: list[int]
+    ids: list[int] = field(default_factory=list)
+    rows: dict[int, np.ndarray] = field(default_factory=dict)
+    receipt: steering_pb2.Receipt = field(default_factory=steering_pb2.Receipt)
+    passes: list[tuple[int, int]] = field(default_factory=list)
+    turn: tuple[Any, int] = (None, 0)
+
+
+@dataclass
+class Batch:
+    """Requests that run together: prompts with programs, greedy, every position read."""
+
+    requests: list[tuple[list[int], steering_pb2.Program]]
+    tokens: int = 12
+    adapter: str = ""
+
+
+def serve(model: Path, pack: Pack, *batches: Batch, **options: Any) -> list[list[Result]]:
+    """Runs batches one after the other on a new engine.
+
+    Args:
+        model: folder.
+        pack: every site is read.
+        batches: what is run.
+        options: of EngineSettings and, in `engine_options`, of vLLM; and `installed`, how
+            each site must be.
+    """
+    installed = options.pop("installed", None)
+    with _Offline(model, pack, **options) as engine:
+        found = engine.description["installed"]
+        if installed is not None and found != installed:
+            raise AssertionError(f"installed as {found}, not {installed}")
+        return [engine.generate(batch) for batch in batches]
+
+
+@contextmanager
+def other_process() -> Iterator[Serve]:
+    """Yields `serve`, run in a process that lives as long as this context.
+
+    An engine leaves marks on its process: it binds threads, and it compiles transformers'
+    classes, which the reference needs as they are.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+
+        def serve_there(*args: Any, **options: Any) -> list[list[Result]]:
+            return pool.submit(serve, *args, **options).result(400)
+
+        yield serve_there
+
+
+class _Offline:
+    def __init__(self, model: Path, pack: Pack, **options: Any) -> None:
+        # Otherwise a CPU's worker gets a process of its own, which takes longer than all else.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        from vllm.v1.engine.llm_engine import LLMEngine
+        from vllm.v1.executor import Executor
+
+        engine_options = {"block_size": 32, "skip_tokenizer_init": True, "seed": 0}
+        settings = {
+            "dtype": "float32",
+            "max_model_len": 128,
+            "max_running": 8,
+            "max_batched_tokens": 128,
+            "kv_cache_gib": 1 / 16,
+            "vectors": 8,
+            "engine_options": engine_options | options.pop("engine_options", {}),
+        } | options
+        self.pack = pack
+        plugin = PluginConfig(
+            sites=pack.sites,
+            hidden_size=pack.manifest.model.hidden_size,
+            readout_sites=tuple(range(pack.sites)),
+            concepts=len(pack.names),
+            vectors=8,
+        )
+        config, self.plugin = vllm_config(EngineSettings(model=model, **settings), plugin)
+        self.llm = LLMEngine(config, Executor.get_class(config), log_stats=False)
+        self.sinks = Sinks((pack.sites, len(pack.names), 2), pack.sites)
+        self.sinks.attach(self.llm.output_processor)
+        concepts = pack_concepts(pack)
+        self._row_of = {c.vectors.digest: i for i, c in enumerate(concepts.values(), 1)}
+        for name, row in zip(concepts, self._row_of.values(), strict=True):
+            data = pack.vectors[pack.index[name]].astype("<f2").tobytes()
+            self.llm.collective_rpc("vagus_put_vectors", args=(row, data))
+        self.llm.collective_rpc("vagus_put_readout_vectors", args=(list(self._row_of.values()),))
+        self.description = self.llm.collective_rpc("vagus_describe")[0]
+        self._resolver = Resolver(small_registry(pack), 8, 100)
+        self._adapters = settings.get("adapters", {})
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self.llm.engine_core.shutdown()
+        del self.llm
+        cleanup_dist_env_and_memory()
+
+    def generate(self, batch: Batch) -> list[Result]:
+        from vllm import SamplingParams
+        from vllm.inputs.engine import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
+        running: dict[str, tuple[Running, Result]] = {}
+        for prompt, message in batch.requests:
+            name = f"request-{next(self._numbers)}"
+            program = self._resolver.resolve(message, PromptMap(len(prompt)), "program")
+            sink = Sink(EVERYWHERE, len(prompt) - 1)
+            self.sinks.open(name, sink)
+            request = EngineRequest(name, prompt, {}, program, EVERYWHERE)
+            engine: Any = self
+            running[name] = Running(engine, request, sink), Result(prompt)
+            digest = program.tables_digest if program else b""
+            order = Order(program.order_operations(self._row_of), digest, EVERYWHERE)
+            parameters = SamplingParams(
+                temperature=0,
+                ignore_eos=True,
+                max_tokens=batch.tokens,
+                output_kind=RequestOutputKind.DELTA,
+                extra_args=order_to_extra_args(order),
+                skip_reading_prefix_cache=True,
+            )
+            lora = adapter_request(self._adapters, batch.adapter)
+            self.llm.add_request(name, tokens_input(prompt), parameters, lora_request=lora)
+        while self.llm.has_unfinished_requests():
+            for output in self.llm.step():
+                self._take(*running[output.request_id], output.outputs[0])
+        return [result for _, result in running.values()]
+
+    def _take(self, running: Running, result: Result, completion: Any) -> None:
+        new = list(completion.token_ids)
+        result.ids += new
+        result.passes += [(span.start, span.tokens) for span in running.sink.spans]
+        running._take(EngineOutput("", new, None, completion.finish_reason, None, 0))
+        if completion.finish_reason is None:
+            return
+        running._balance()
+        end, sink = running.processed_end, running.sink
+        result.rows = {p: row for p, row in sink.rows.items() if p < end}
+        result.turn = sink.turn_sum, sink.turn_tokens
+        program, norms = running.request.program, self.pack.residual_norms
+        result.receipt = receipt_message(program, running.ledger, end, norms)
+        self.sinks.close(running.request.request_id)
