@@ -12,6 +12,7 @@ import typer
 
 import vagus_server
 from vagus_server.evaluate.cli import evaluate
+from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
 from vagus_server.models import bundled
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.command()(extract)
 app.command()(evaluate)
+app.add_typer(experiments, name="experiment")
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 

@@ -260,3 +260,5 @@ def test_read_requests_read_the_prompt() -> None:
         "program": {"operations": [{"concept": "calm", "ablate": {}}]},
     }
     assert as_dict(read_request("Hi", None, None, "")) == {"inputs": [{"text": "Hi"}]}
+    scored = read_request("Hi", None, None, "", logprobs=True)
+    assert as_dict(scored) == {"inputs": [{"text": "Hi"}], "logprobs": True}

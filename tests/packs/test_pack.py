@@ -114,6 +114,9 @@ def _rename_twice(manifest: Any) -> None:
         (lambda m: m["model"].update(hidden_size=577), r"not float16 \(36, 30, 577\)"),
         (lambda m: m["model"].update(sites=31), r"not float16 \(36, 31, 576\)"),
         (lambda m: m.update(tensors_sha256="0" * 64), "does not have the checksum"),
+        (lambda m: m["concepts"][0].update(collapse_dose={"30": 0.4}), "site 30 is not one of"),
+        (lambda m: m["concepts"][0].update(collapse_dose={"1": 0}), "must be finite and above 0"),
+        (lambda m: m["concepts"][0].update(collapse_dose={"x": 1.0}), "Expected `int`, got `str`"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_refused(

@@ -61,7 +61,10 @@ class Engine:
         unmarked = np.zeros((0, PACK.sites), dtype=np.int32), np.zeros(0, dtype=np.float32)
         span = Span(0, len(positions), *unmarked)
         self._open[request.request_id].feed(span, positions, rows.astype("<f4"))
-        yield EngineOutput("", [1], None, "length", None, 0)
+        scored = "prompt_logprobs" in request.sampling
+        entries = [{t: SimpleNamespace(logprob=-t / 4)} for t in request.token_ids]
+        logprobs = [None, *entries[1:]] if scored else []
+        yield EngineOutput("", [1], None, "length", None, 0, logprobs)
 
 
 def read(engine: Engine, *texts: list[int], **fields: Any) -> ReadTextResponse:
@@ -101,6 +104,19 @@ def test_results_come_in_order_with_means_that_leave_position_0_out() -> None:
 def test_the_last_token_alone() -> None:
     response = read(Engine(), [1, 2, 3], readouts={"last_prompt_token": True})
     assert [t.readout.position for t in response.results[0].tokens] == [2]
+
+
+def test_log_probabilities_are_of_every_token_but_the_first() -> None:
+    tokens = read(Engine(), [1, 2, 3], logprobs=True).results[0].tokens
+    assert [t.logprob for t in tokens[1:]] == [-0.5, -0.75]
+    assert not tokens[0].HasField("logprob")
+    assert not read(Engine(), [1, 2]).results[0].tokens[1].HasField("logprob"), "not asked for"
+
+
+def test_log_probabilities_of_unread_tokens_are_refused() -> None:
+    with pytest.raises(ApiError) as caught:
+        read(Engine(), [1, 2], readouts={"last_prompt_token": True}, logprobs=True)
+    assert caught.value.metadata["field"] == "logprobs"
 
 
 def test_an_engine_that_dies_is_not_an_internal_error() -> None:

@@ -87,10 +87,11 @@ class AsyncClient(ClientBase):
         *,
         program: Program | None = None,
         model: str = "",
+        logprobs: bool = False,
         timeout: float | None = None,
     ) -> list[Reading]:
         """Score texts or conversations without generating. See `Client.read`."""
-        request = read_request(inputs, concepts, program, model)
+        request = read_request(inputs, concepts, program, model, logprobs)
         return await self._unary(_calls.read_text(request), timeout)
 
     @cached_property

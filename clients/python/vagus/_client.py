@@ -106,6 +106,7 @@ class Client(ClientBase):
         *,
         program: Program | None = None,
         model: str = "",
+        logprobs: bool = False,
         timeout: float | None = None,
     ) -> list[Reading]:
         """Score texts or conversations without generating; returns one reading per input.
@@ -115,9 +116,10 @@ class Client(ClientBase):
             concepts: Names, a number k for the strongest k, or `Readouts`. None: all.
             program: Steering under which the text is read.
             model: Name of the served model, to be sure, or of one of its LoRA adapters.
+            logprobs: Return each token's log-probability given those before it, too.
             timeout: Seconds, retries included. None: the client's.
         """
-        request = read_request(inputs, concepts, program, model)
+        request = read_request(inputs, concepts, program, model, logprobs)
         return self._unary(_calls.read_text(request), timeout)
 
     @cached_property

@@ -85,7 +85,12 @@ def readings(response: ReadTextResponse) -> list[Reading]:
     return [
         Reading(
             tokens=tuple(
-                Token(token.id, token.text, token_readout(token.readout, layout.concepts))
+                Token(
+                    token.id,
+                    token.text,
+                    token_readout(token.readout, layout.concepts),
+                    token.logprob if token.HasField("logprob") else None,
+                )
                 for token in result.tokens
             ),
             mean=turn_readout(result.mean, layout.concepts),

@@ -57,6 +57,7 @@ def read_request(
     concepts: ReadoutsLike | None,
     program: Program | None,
     model: str,
+    logprobs: bool = False,
 ) -> ReadTextRequest:
     """What ReadText is asked.
 
@@ -69,4 +70,5 @@ def read_request(
         inputs=prompt_messages(inputs),
         readouts=selection_message(concepts, default_tokens="prompt"),
         program=program_message(program),
+        logprobs=logprobs,
     )

@@ -86,6 +86,8 @@ class EngineOutput:
     finish_reason: str | None
     stop_reason: int | str | None
     cached_tokens: int
+    #: One entry per prompt token, as vLLM gives them; empty unless they were asked for.
+    prompt_logprobs: list[Any] = field(default_factory=list)
 
 
 class Running:
@@ -320,6 +322,7 @@ class Engine:
                     finish_reason=completion.finish_reason,
                     stop_reason=completion.stop_reason,
                     cached_tokens=output.num_cached_tokens or 0,
+                    prompt_logprobs=list(output.prompt_logprobs or ()),
                 )
 
     async def usage(self) -> dict[str, int]:

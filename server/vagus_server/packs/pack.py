@@ -44,7 +44,7 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
-class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the manifest says of a concept."""
 
     #: See vagus_server.packs.names.
@@ -52,6 +52,8 @@ class ConceptInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: _Text
     held_out_top1: _Share | None = None
     held_out_top5: _Share | None = None
+    #: By site: the smallest measured dose at which the text fell apart, in mean residual norms.
+    collapse_dose: dict[int, float] = {}
 
 
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +129,11 @@ class Pack:
         """Length of a concept's vector at a site."""
         return float(self._norms[self.index[concept], site])
 
+    def collapse_dose(self, concept: str, site: int) -> float | None:
+        """Smallest measured dose at which steering here made the text fall apart, if any."""
+        i = self.index.get(concept)
+        return None if i is None else self.manifest.concepts[i].collapse_dose.get(site)
+
     @cached_property
     def unit_vectors(self) -> np.ndarray:
         """Unit directions, float32 [concepts, sites, hidden]."""
@@ -169,9 +176,12 @@ def _read_manifest(path: Path) -> Manifest:
     for name in names:
         if not is_concept_name(name):
             raise PackError(f"{name[:80]!r} is not a name that a concept can have")
-    for site in (manifest.readout_site, manifest.steering_site):
+    doses = [item for c in manifest.concepts for item in c.collapse_dose.items()]
+    for site in (manifest.readout_site, manifest.steering_site, *dict(doses)):
         if not 0 <= site < manifest.model.sites:
             raise PackError(f"site {site} is not one of the model's {manifest.model.sites}")
+    if not all(0 < dose < float("inf") for _, dose in doses):
+        raise PackError("collapse doses must be finite and above 0")
     return manifest
 
 

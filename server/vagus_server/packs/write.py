@@ -33,8 +33,13 @@ def write_pack(out: Path, manifest: Manifest, tensors: dict[str, np.ndarray]) ->
         }
     data = save_safetensors(stored)
     manifest = msgspec.structs.replace(manifest, tensors_sha256=hashlib.sha256(data).hexdigest())
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
     out.mkdir(parents=True, exist_ok=True)
     (out / TENSORS).write_bytes(data)
-    (out / MANIFEST).write_bytes(text)
+    write_manifest(out, manifest)
     return Pack.load(out)
+
+
+def write_manifest(out: Path, manifest: Manifest) -> None:
+    """Writes `out`/pack.json as it stands."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    (out / MANIFEST).write_bytes(text)

@@ -122,6 +122,9 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
             if site in concept.reference:
                 reference = concept.reference[site]
                 entry.reference_mean, entry.reference_deviation = reference
+            limit = None if concept.created else self._served.pack.collapse_dose(concept.name, site)
+            if limit is not None:
+                entry.collapse_dose = limit
             if include_vectors:
                 entry.vector.extend(concept.vectors.array[site].tolist())
         return message

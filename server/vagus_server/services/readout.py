@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                 "inputs", f"must have 1 to {_MAX_INPUTS} entries", value=count, limit=_MAX_INPUTS
             )
         selection = self._selection(request)
+        sampling = _SAMPLING | ({"prompt_logprobs": 0} if request.logprobs else {})
         renderer = Renderer(selection, served.pack, served.readout_sites)
         requests = []
         for i, message in enumerate(request.inputs):
@@ -60,7 +62,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                 EngineRequest(
                     request_id=f"{call.request_id}-{i}",
                     token_ids=ids,
-                    sampling=_SAMPLING,
+                    sampling=sampling,
                     program=program,
                     read=selection.positions(len(ids)),
                     tenant=call.tenant,
@@ -87,6 +89,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         wanted.CopyFrom(request.readouts)
         if not wanted.last_prompt_token:
             wanted.prompt = True
+        if request.logprobs and not wanted.prompt:
+            invalid("logprobs", "needs every token read: set readouts.prompt")
         served = self._served
         own = served.registry.own(current_call.get().tenant)
         return resolve_selection(wanted, served.pack, served.readout_sites, "readouts", own)
@@ -96,28 +100,33 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
     ) -> pb.TextReadout:
         engine = self._served.engine
         running = engine.submit(request)
+        logprobs: list[Any] = []
         try:
             async with aclosing(running.outputs()) as outputs:
-                async for _ in outputs:
-                    pass
-            return self._result(running, selection, renderer)
+                async for output in outputs:
+                    logprobs += output.prompt_logprobs
+            return self._result(running, selection, renderer, logprobs)
         finally:
             engine.close(request)
             self._served.metrics.read(running, engine.sinks)
 
-    def _result(self, running: Running, selection: Selection, renderer: Renderer) -> pb.TextReadout:
+    def _result(
+        self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]
+    ) -> pb.TextReadout:
         ids = running.request.token_ids
         result = pb.TextReadout(token_count=len(ids))
         rows: list[np.ndarray] = []
         for position in selection.prompt_positions(len(ids)):
             row = checked_row(running, position, renderer.readout_sites)
-            result.tokens.add(
+            token = result.tokens.add(
                 id=ids[position],
                 text=self._served.encoder.token_text(ids[position]),
                 readout=renderer.token(position, row),
             )
             if position > 0:
                 rows.append(row)
+                if logprobs:
+                    token.logprob = logprobs[position][ids[position]].logprob
         if rows:
             total = np.stack(rows).sum(axis=0, dtype=np.float64)
             result.mean.CopyFrom(renderer.turn(total, len(rows)))

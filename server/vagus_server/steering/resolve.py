@@ -11,6 +11,7 @@ from vagus_server.concepts.registry import Registry
 from vagus_server.errors import ApiError, invalid
 from vagus_server.steering.actions import action_amounts
 from vagus_server.steering.checks import check_number, check_sites
+from vagus_server.steering.collapse import check_collapse
 from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
 from vagus_server.steering.rules import resolve_scope
 from vagus_server.steering.scope import PromptMap
@@ -68,6 +69,7 @@ class Resolver:
                 for i, operation in enumerate(message.operations)
             )
         )
+        check_collapse(program, self._pack, field)
         if program.dose > self._max_dose * (1 + _SLACK):
             raise ApiError(
                 grpc.StatusCode.INVALID_ARGUMENT,

@@ -152,18 +152,20 @@ class Concept(_message.Message):
     def __init__(self, name: _Optional[str] = ..., pack: _Optional[str] = ..., description: _Optional[str] = ..., sites: _Optional[_Iterable[_Union[ConceptSite, _Mapping]]] = ..., digest: _Optional[str] = ..., held_out_top1: _Optional[float] = ..., held_out_top5: _Optional[float] = ..., origin: _Optional[_Union[ConceptOrigin, str]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ConceptSite(_message.Message):
-    __slots__ = ("site", "norm", "reference_mean", "reference_deviation", "vector")
+    __slots__ = ("site", "norm", "reference_mean", "reference_deviation", "vector", "collapse_dose")
     SITE_FIELD_NUMBER: _ClassVar[int]
     NORM_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_MEAN_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_DEVIATION_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
+    COLLAPSE_DOSE_FIELD_NUMBER: _ClassVar[int]
     site: int
     norm: float
     reference_mean: float
     reference_deviation: float
     vector: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, site: _Optional[int] = ..., norm: _Optional[float] = ..., reference_mean: _Optional[float] = ..., reference_deviation: _Optional[float] = ..., vector: _Optional[_Iterable[float]] = ...) -> None: ...
+    collapse_dose: float
+    def __init__(self, site: _Optional[int] = ..., norm: _Optional[float] = ..., reference_mean: _Optional[float] = ..., reference_deviation: _Optional[float] = ..., vector: _Optional[_Iterable[float]] = ..., collapse_dose: _Optional[float] = ...) -> None: ...
 
 class Pack(_message.Message):
     __slots__ = ("name", "version", "digest", "model", "concept_count", "sites", "readout_site", "steering_site", "residual_norms", "created", "license", "provenance")

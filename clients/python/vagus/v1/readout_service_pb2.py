@@ -27,7 +27,7 @@ from vagus.v1 import readout_pb2 as vagus_dot_v1_dot_readout__pb2
 from vagus.v1 import steering_pb2 as vagus_dot_v1_dot_steering__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evagus/v1/readout_service.proto\x12\x08vagus.v1\x1a\x15vagus/v1/prompt.proto\x1a\x16vagus/v1/readout.proto\x1a\x17vagus/v1/steering.proto\"\xb6\x01\n\x0fReadTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x06inputs\x18\x02 \x03(\x0b\x32\x10.vagus.v1.Prompt\x12,\n\x08readouts\x18\x03 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelection\x12\"\n\x07program\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Program\x12\x0c\n\x04pack\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"c\n\x10ReadTextResponse\x12\'\n\x06layout\x18\x01 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.vagus.v1.TextReadout\"\x90\x01\n\x0bTextReadout\x12#\n\x06tokens\x18\x01 \x03(\x0b\x32\x13.vagus.v1.ReadToken\x12#\n\x04mean\x18\x02 \x01(\x0b\x32\x15.vagus.v1.TurnReadout\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\"\n\x07receipt\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Receipt\"N\n\tReadToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x07readout\x18\x03 \x01(\x0b\x32\x16.vagus.v1.TokenReadout2S\n\x0eReadoutService\x12\x41\n\x08ReadText\x12\x19.vagus.v1.ReadTextRequest\x1a\x1a.vagus.v1.ReadTextResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evagus/v1/readout_service.proto\x12\x08vagus.v1\x1a\x15vagus/v1/prompt.proto\x1a\x16vagus/v1/readout.proto\x1a\x17vagus/v1/steering.proto\"\xc8\x01\n\x0fReadTextRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x06inputs\x18\x02 \x03(\x0b\x32\x10.vagus.v1.Prompt\x12,\n\x08readouts\x18\x03 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelection\x12\"\n\x07program\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Program\x12\x0c\n\x04pack\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x10\n\x08logprobs\x18\x07 \x01(\x08\"c\n\x10ReadTextResponse\x12\'\n\x06layout\x18\x01 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.vagus.v1.TextReadout\"\x90\x01\n\x0bTextReadout\x12#\n\x06tokens\x18\x01 \x03(\x0b\x32\x13.vagus.v1.ReadToken\x12#\n\x04mean\x18\x02 \x01(\x0b\x32\x15.vagus.v1.TurnReadout\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\"\n\x07receipt\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Receipt\"p\n\tReadToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x07readout\x18\x03 \x01(\x0b\x32\x16.vagus.v1.TokenReadout\x12\x14\n\x07logprob\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\n\n\x08_logprob2S\n\x0eReadoutService\x12\x41\n\x08ReadText\x12\x19.vagus.v1.ReadTextRequest\x1a\x1a.vagus.v1.ReadTextResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vagus.v1.readout_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_READTEXTREQUEST']._serialized_start=117
-  _globals['_READTEXTREQUEST']._serialized_end=299
-  _globals['_READTEXTRESPONSE']._serialized_start=301
-  _globals['_READTEXTRESPONSE']._serialized_end=400
-  _globals['_TEXTREADOUT']._serialized_start=403
-  _globals['_TEXTREADOUT']._serialized_end=547
-  _globals['_READTOKEN']._serialized_start=549
-  _globals['_READTOKEN']._serialized_end=627
-  _globals['_READOUTSERVICE']._serialized_start=629
-  _globals['_READOUTSERVICE']._serialized_end=712
+  _globals['_READTEXTREQUEST']._serialized_end=317
+  _globals['_READTEXTRESPONSE']._serialized_start=319
+  _globals['_READTEXTRESPONSE']._serialized_end=418
+  _globals['_TEXTREADOUT']._serialized_start=421
+  _globals['_TEXTREADOUT']._serialized_end=565
+  _globals['_READTOKEN']._serialized_start=567
+  _globals['_READTOKEN']._serialized_end=679
+  _globals['_READOUTSERVICE']._serialized_start=681
+  _globals['_READOUTSERVICE']._serialized_end=764
 # @@protoc_insertion_point(module_scope)

@@ -10,20 +10,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReadTextRequest(_message.Message):
-    __slots__ = ("model", "inputs", "readouts", "program", "pack", "request_id")
+    __slots__ = ("model", "inputs", "readouts", "program", "pack", "request_id", "logprobs")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     READOUTS_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[_prompt_pb2.Prompt]
     readouts: _readout_pb2.ReadoutSelection
     program: _steering_pb2.Program
     pack: str
     request_id: str
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_prompt_pb2.Prompt, _Mapping]]] = ..., readouts: _Optional[_Union[_readout_pb2.ReadoutSelection, _Mapping]] = ..., program: _Optional[_Union[_steering_pb2.Program, _Mapping]] = ..., pack: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    logprobs: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_prompt_pb2.Prompt, _Mapping]]] = ..., readouts: _Optional[_Union[_readout_pb2.ReadoutSelection, _Mapping]] = ..., program: _Optional[_Union[_steering_pb2.Program, _Mapping]] = ..., pack: _Optional[str] = ..., request_id: _Optional[str] = ..., logprobs: _Optional[bool] = ...) -> None: ...
 
 class ReadTextResponse(_message.Message):
     __slots__ = ("layout", "results")
@@ -46,11 +48,13 @@ class TextReadout(_message.Message):
     def __init__(self, tokens: _Optional[_Iterable[_Union[ReadToken, _Mapping]]] = ..., mean: _Optional[_Union[_readout_pb2.TurnReadout, _Mapping]] = ..., token_count: _Optional[int] = ..., receipt: _Optional[_Union[_steering_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class ReadToken(_message.Message):
-    __slots__ = ("id", "text", "readout")
+    __slots__ = ("id", "text", "readout", "logprob")
     ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     READOUT_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_FIELD_NUMBER: _ClassVar[int]
     id: int
     text: str
     readout: _readout_pb2.TokenReadout
-    def __init__(self, id: _Optional[int] = ..., text: _Optional[str] = ..., readout: _Optional[_Union[_readout_pb2.TokenReadout, _Mapping]] = ...) -> None: ...
+    logprob: float
+    def __init__(self, id: _Optional[int] = ..., text: _Optional[str] = ..., readout: _Optional[_Union[_readout_pb2.TokenReadout, _Mapping]] = ..., logprob: _Optional[float] = ...) -> None: ...

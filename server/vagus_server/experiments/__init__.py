@@ -1,0 +1,1 @@
+"""Experiments against a running server, through its public API; nothing here serves."""

@@ -1,0 +1,157 @@
+"""Runs a model's code against test cases where it can do no harm.
+
+A subprocess without network, environment or privileges, in a temporary folder that is all it can
+write to, within limits of memory, processor time, file size and processes, killed when its time
+is over. Network and process namespaces come from util-linux's `unshare`, the rest from
+`sandbox_child.py`.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_CHILD = Path(__file__).with_name("sandbox_child.py")
+_MAX_RESULT_BYTES = 1 << 20
+_NOBODY = 65534
+
+
+class SandboxUnavailable(RuntimeError):
+    """This machine cannot confine code; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What code may use."""
+
+    seconds: float = 10.0
+    cpu_seconds: int = 5
+    memory_bytes: int = 512 << 20
+    file_bytes: int = 1 << 20
+    open_files: int = 32
+    processes: int = 16
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What a call gave: its value as JSON knows it, or an error.
+
+    Args:
+        value: returned value; None with an error.
+        seconds: that the call took, by the subprocess's own clock.
+        error: one line; "" where there was none.
+    """
+
+    value: Any
+    seconds: float
+    error: str
+
+
+def run_cases(
+    code: str,
+    function: str,
+    cases: Sequence[str],
+    limits: Limits | None = None,
+    *,
+    allow_network: bool = False,
+) -> list[CaseResult]:
+    """Calls a function of the code once per case.
+
+    Args:
+        code: a Python module.
+        function: its name there.
+        cases: each the source of the call's one argument.
+        limits: of the whole run.
+        allow_network: run even where the network cannot be taken away.
+
+    Returns:
+        One result per case; all of them errors when the subprocess did not end in order.
+
+    Raises:
+        SandboxUnavailable: files or, without `allow_network`, the network cannot be taken away.
+    """
+    limits = limits or Limits()
+    prefix = _namespaces()
+    if prefix is None and not allow_network:
+        raise SandboxUnavailable(
+            "the network cannot be taken away here: `unshare` is missing or not permitted; "
+            "--allow-unsandboxed-network runs the model's code all the same"
+        )
+    with tempfile.TemporaryDirectory(prefix="vagus-sandbox-") as name:
+        folder = Path(name)
+        (folder / "code.py").write_text(code, encoding="utf-8", errors="replace")
+        job = {"function": function, "cases": list(cases), "limits": vars(limits)}
+        (folder / "job.json").write_text(json.dumps(job))
+        if os.geteuid() == 0:
+            os.chown(folder, _NOBODY, _NOBODY)
+        problem = _run([*(prefix or ()), *_python(folder)], folder, limits.seconds)
+        results = _results(folder, len(cases))
+    if results is None:
+        return [CaseResult(None, 0.0, problem or "the code ended the process")] * len(cases)
+    return results
+
+
+def _python(folder: Path) -> list[str]:
+    # Without site packages (-S) and this package's folder (-I): the standard library alone.
+    return [os.path.realpath(sys.executable), "-I", "-S", "-B", str(_CHILD), str(folder)]
+
+
+def _run(command: list[str], folder: Path, seconds: float) -> str:
+    """Runs to the end or until the time is over; returns what went wrong, or ""."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"killed after {seconds:g} s"
+    finally:
+        # The whole group: code may have started processes of its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+    if code == _UNCONFINED:
+        raise SandboxUnavailable("files cannot be protected here: the kernel has no Landlock")
+    return "" if code == 0 else "the process died, perhaps at a limit of memory or time"
+
+
+#: Exit status of `sandbox_child.py` when it could not confine itself.
+_UNCONFINED = 97
+
+
+def _results(folder: Path, count: int) -> list[CaseResult] | None:
+    path = folder / "result.json"
+    try:
+        if path.is_symlink() or path.stat().st_size > _MAX_RESULT_BYTES:
+            return None
+        rows = json.loads(path.read_bytes())
+        results = [CaseResult(row[0], float(row[1]), str(row[2])[:300]) for row in rows]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return results if len(results) == count else None
+
+
+@cache
+def _namespaces() -> tuple[str, ...] | None:
+    """The command that takes the network away, or None where there is none."""
+    tool = shutil.which("unshare")
+    if tool is None:
+        return None
+    own = () if os.geteuid() == 0 else ("--map-root-user",)
+    command = (tool, *own, "--net", "--pid", "--fork", "--kill-child")
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+    return command if tried.returncode == 0 else None

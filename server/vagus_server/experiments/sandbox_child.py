@@ -1,0 +1,145 @@
+"""Confines itself, then runs a model's code: the program of `sandbox.py`'s subprocess.
+
+It imports the standard library alone and is started with `python -I -S`. Order matters: what can
+fail is done before the code of the model is read, and ends the process with UNCONFINED.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+
+UNCONFINED = 97
+_NOBODY = 65534
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_NO_NEW_PRIVILEGES = 38
+#: Execute, read a file, list a folder.
+_READ = 1 << 0 | 1 << 2 | 1 << 3
+#: Number of file rights by Landlock's version.
+_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+#: Loaded before privileges are dropped: nobody may not be allowed into the interpreter's folder.
+_MODULES = (
+    *("bisect", "collections", "dataclasses", "decimal", "fractions", "functools", "heapq"),
+    *("itertools", "math", "operator", "random", "re", "socket", "statistics", "string", "typing"),
+)
+_LIBRARIES = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64))
+
+
+class _Beneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("rights", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+def confine(folder: str) -> None:
+    """Lets this process write to the folder, read Python's own files, and nothing else.
+
+    Raises:
+        OSError: the kernel cannot do that.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *arguments: object) -> int:
+        result: int = libc.syscall(number, *arguments)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), f"system call {number}")
+        return result
+
+    version = call(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    every = (1 << _RIGHTS.get(version, 16)) - 1
+    # From version 4 on, TCP is refused too.
+    attributes = _Ruleset(every, 3 if version >= 4 else 0)
+    size = ctypes.c_size_t(16 if version >= 4 else 8)
+    ruleset = call(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
+    for path, rights in ((folder, every), *((p, _READ) for p in (sys.base_prefix, *_LIBRARIES))):
+        if not os.path.exists(path):
+            continue
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if not os.path.isdir(path):
+            rights &= ~(1 << 3)
+        rule = _Beneath(rights, opened)
+        call(_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0)
+        os.close(opened)
+    if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    call(_RESTRICT_SELF, ruleset, 0)
+
+
+def limit(limits: dict[str, float]) -> None:
+    """Sets hard limits."""
+    for kind, key in (
+        (resource.RLIMIT_CPU, "cpu_seconds"),
+        (resource.RLIMIT_AS, "memory_bytes"),
+        (resource.RLIMIT_FSIZE, "file_bytes"),
+        (resource.RLIMIT_NOFILE, "open_files"),
+        (resource.RLIMIT_NPROC, "processes"),
+    ):
+        resource.setrlimit(kind, (int(limits[key]), int(limits[key])))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def drop_privileges() -> None:
+    """Becomes nobody where this is the machine's root: root has no limit of processes."""
+    with open("/proc/self/uid_map") as file:
+        own_namespace = file.read().split() != ["0", "0", "4294967295"]
+    if os.geteuid() == 0 and not own_namespace:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+
+
+def call_cases(code: str, function: str, cases: list[str]) -> list[tuple[object, float, str]]:
+    """Calls the function for each case; see `sandbox.CaseResult`."""
+    namespace: dict[str, object] = {"__name__": "code"}
+    clock = time.perf_counter
+    try:
+        exec(compile(code, "code.py", "exec"), namespace)  # noqa: S102 - what this process is for
+        called = namespace[function]
+    except Exception as error:
+        return [(None, 0.0, _line(error))] * len(cases)
+    results: list[tuple[object, float, str]] = []
+    for source in cases:
+        argument = eval(source, {})  # noqa: S307 - our own test cases
+        start = clock()
+        try:
+            value = called(argument)  # type: ignore[operator]
+            taken = clock() - start
+            json.dumps(value)
+            results.append((value, taken, ""))
+        except Exception as error:
+            results.append((None, clock() - start, _line(error)))
+    return results
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def main() -> None:
+    """Runs the job of the folder that is named on the command line."""
+    folder = sys.argv[1]
+    try:
+        with open(os.path.join(folder, "job.json")) as file:
+            job = json.load(file)
+        with open(os.path.join(folder, "code.py")) as file:
+            code = file.read()
+        for name in _MODULES:
+            importlib.import_module(name)
+        drop_privileges()
+        limit(job["limits"])
+        confine(folder)
+    except OSError:
+        os._exit(UNCONFINED)
+    results = call_cases(code, job["function"], job["cases"])
+    with open(os.path.join(folder, "result.json"), "w") as file:
+        json.dump(results, file)
+
+
+if __name__ == "__main__":
+    main()

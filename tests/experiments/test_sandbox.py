@@ -1,0 +1,186 @@
+"""A model's code can do no harm, and honest code works."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vagus_server.experiments import sandbox
+from vagus_server.experiments.sandbox import CaseResult, Limits, SandboxUnavailable, run_cases
+
+
+def confines() -> bool:
+    try:
+        run_cases("def f(x):\n    return x", "f", ["1"])
+    except SandboxUnavailable:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(
+    not confines(), reason="needs util-linux's unshare and a kernel with Landlock"
+)
+
+
+def call(body: str, argument: str = "0", limits: Limits | None = None) -> CaseResult:
+    code = "def f(x):\n" + "\n".join("    " + line for line in body.splitlines())
+    (result,) = run_cases(code, "f", [argument], limits)
+    return result
+
+
+def test_values_come_back_in_order() -> None:
+    results = run_cases("def double(x):\n    return x * 2", "double", ["2", "'ab'", "[1, 2]"])
+    assert [r.value for r in results] == [4, "abab", [1, 2, 1, 2]]
+    assert all(not r.error and r.seconds >= 0 for r in results)
+
+
+def test_the_standard_library_is_there_and_nothing_else() -> None:
+    assert call("import math, collections\nreturn math.gcd(x, 12)", "18").value == 6
+    assert "ModuleNotFoundError" in call("import numpy").error
+    assert "ModuleNotFoundError" in call("import vagus_server").error
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("def f(x):\n    return y", "NameError: name 'y' is not defined"),
+        ("def g(x):\n    return x", "KeyError: 'f'"),
+        ("def f(x)\n    return x", "SyntaxError: expected ':'"),
+        ("def f(x):\n    return {1, 2}", "TypeError: Object of type set is not JSON serializable"),
+        ("def f(x):\n    return f(x)", "RecursionError"),
+    ],
+)
+def test_errors_come_back_as_one_line(code: str, error: str) -> None:
+    (result,) = run_cases(code, "f", ["1"])
+    assert result.value is None
+    assert result.error.startswith(error)
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, threading.Event]]:
+    """A port on this machine, and whether anybody has connected to it."""
+    reached = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            try:
+                server.accept()[0].close()
+                reached.set()
+            except OSError:
+                pass
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], reached
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_there_is_no_network(listener: tuple[int, threading.Event]) -> None:
+    port, reached = listener
+    connect = "import socket\nsocket.create_connection(('127.0.0.1', x), 2)"
+    assert call(connect, str(port)).error
+    assert not reached.is_set()
+    datagram = (
+        "import socket\nreturn socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9))"
+    )
+    assert "unreachable" in call(datagram).error
+
+
+def test_without_namespaces_code_is_refused_unless_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "_namespaces", lambda: None)
+    code = "def f(x):\n    return x + 1"
+    with pytest.raises(SandboxUnavailable, match="--allow-unsandboxed-network"):
+        run_cases(code, "f", ["1"])
+    assert run_cases(code, "f", ["1"], allow_network=True)[0].value == 2
+
+
+def test_files_are_written_in_its_own_folder_alone(tmp_path: Path) -> None:
+    inside = "open('own.txt', 'w').write('hello')\nreturn open('own.txt').read()"
+    assert call(inside).value == "hello"
+    target = tmp_path / "outside.txt"
+    tmp_path.chmod(0o777)
+    for path in (str(target), f"/tmp/vagus-escape-{os.getpid()}", "/dev/shm/vagus-escape"):
+        assert "PermissionError" in call("open(x, 'w').write('out')", repr(path)).error
+        assert not Path(path).exists()
+
+
+def test_other_peoples_files_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    secret.chmod(0o666)
+    assert "PermissionError" in call("return open(x).read()", repr(str(secret))).error
+    assert "PermissionError" in call("return open('/etc/passwd').read()").error
+
+
+def test_the_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAGUS_SECRET", "secret")
+    environment = call("import os\nreturn dict(os.environ)").value
+    assert "VAGUS_SECRET" not in environment
+    assert "PATH" not in environment
+
+
+def test_an_infinite_loop_is_killed() -> None:
+    result = call("while True:\n    pass", limits=Limits(seconds=30, cpu_seconds=1))
+    assert "limit" in result.error
+    asleep = call("import time\ntime.sleep(600)", limits=Limits(seconds=2))
+    assert asleep.error == "killed after 2 s"
+
+
+def test_memory_is_limited() -> None:
+    assert "MemoryError" in call("return len(bytearray(2 << 30))").error
+    assert call("return len(bytearray(64 << 20))").value == 64 << 20
+
+
+def test_files_are_small() -> None:
+    body = "with open('big', 'wb') as file:\n    file.write(bytes(8 << 20))"
+    assert call(body).error
+
+
+def test_processes_are_few() -> None:
+    body = """import os, time
+children = 0
+try:
+    while children < 200:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        children += 1
+except OSError:
+    pass
+return children"""
+    assert call(body).value < 50
+
+
+def test_processes_that_it_leaves_behind_are_killed(tmp_path: Path) -> None:
+    """A daemon in a session of its own would outlive a killed process group."""
+    body = """import os, time
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(x)
+    os._exit(0)
+return os.getpid()"""
+    assert call(body, "98765.25").error == ""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            commands.append(path.read_bytes())
+        except OSError:
+            continue
+    assert not [c for c in commands if b"sandbox_child" in c and b"vagus-sandbox-" in c]
+
+
+def test_a_forged_result_file_is_no_result() -> None:
+    for forged in ("[[1, 0, '']", "{}", "[[1, 0, ''], [1, 0, '']]", "x" * 10):
+        body = f"import os\nopen('result.json', 'w').write({forged!r})\nos._exit(0)"
+        assert call(body).value is None
+
+
+def test_ending_the_process_is_an_error() -> None:
+    assert call("import os\nos._exit(0)").error
+    assert call("raise SystemExit").error
