@@ -66,6 +66,7 @@ def dose(
 ) -> None:
     """Measures effect and coherence against strength, and where the text falls apart."""
     from vagus_server.experiments import run
+    from vagus_server.experiments.coherence import Bounds
 
     options = run.DoseOptions(
         concepts=_words(concepts),
@@ -74,7 +75,7 @@ def dose(
         controls=controls,
         prompts=prompts,
         tokens=tokens,
-        bounds=run.Bounds(perplexity, distinct),
+        bounds=Bounds(perplexity, distinct),
         store=store,
     )
     _run(run.dose(server, concurrency, out, seed, options))

@@ -1,6 +1,6 @@
 """The dose experiment's picture: effect, coherence and valence against dose."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,15 @@ def _row(panels: Sequence[Any], here: Sequence[Point], settings: Settings, site:
     lift.set_title(f"site {site}: rise of the readout in the text")
     lift.set_ylabel("deviations of reference traffic")
     lift.legend(loc="upper left")
-    for panel, figure_of, title in (
+    shown: list[tuple[Any, Callable[[Point], float], str]] = [
         (perplexity, lambda p: p.perplexity_ratio, "perplexity / unsteered"),
         (distinct, lambda p: p.distinct_ratio, "distinct-2 / unsteered"),
         (valence, lambda p: p.valence_shift.value, "shift of VADER valence"),
-    ):
-        for lines, colour in ((random, GREY), (steered.values(), BLUE)):
+    ]
+    for panel, value, title in shown:
+        for lines, colour in ((random, GREY), (list(steered.values()), BLUE)):
             for own in lines:
-                panel.plot(strengths, [figure_of(p) for p in own], color=colour, alpha=0.3, lw=1)
+                panel.plot(strengths, [value(p) for p in own], color=colour, alpha=0.3, lw=1)
         panel.set_title(title)
     perplexity.set_yscale("log")
     perplexity.axhline(settings.bounds.perplexity, color=RED, ls="--", lw=1)

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 BLUE, RED, GREY, GREEN = "#2060a0", "#b03030", "#909090", "#2e7d4f"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
