@@ -4,11 +4,12 @@ Emotions in prose come with their own words (hearts pound, cheeks burn), also wh
 named, so a story's words give much away without any model.
 """
 
-import math
 import re
 from collections import Counter
 
 import numpy as np
+
+from vagus_server.extract.heldout import ranks_of
 
 #: A crude stem, enough to join "shake" with "shakes" and "shaking" with "shakily".
 _STEM = 6
@@ -25,27 +26,49 @@ def word_ranks(texts: list[str], concept: np.ndarray, topic: np.ndarray) -> np.n
     Returns:
         [stories]; 0 is the best.
     """
-    bags = [Counter(w[:_STEM] for w in re.findall(r"[a-z']+", text.lower())) for text in texts]
+    counts = _log_counts(texts)
     ranks = np.empty(len(texts), dtype=np.int64)
     for left_out in np.unique(topic):
-        train, test = topic != left_out, topic == left_out
-        seen = Counter(word for i in np.flatnonzero(train) for word in bags[i])
-        # A word of one story only can say nothing about another.
-        idf = {word: math.log(train.sum() / n) for word, n in seen.items() if n > 1}
-        rows = np.array([_tf_idf(bag, idf) for bag in bags])
-        centroids = np.stack(
-            [rows[train & (concept == c)].mean(axis=0) for c in range(int(concept.max()) + 1)]
-        )
-        centroids -= centroids.mean(axis=0)
-        centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-        scores = rows[test] @ centroids.T
-        own = np.take_along_axis(scores, concept[test][:, None], axis=1)
-        ranks[test] = (scores > own).sum(axis=1)
+        test = topic == left_out
+        ranks[test] = _ranks(counts, concept, ~test, test)
     return ranks
 
 
-def _tf_idf(bag: Counter[str], idf: dict[str, float]) -> np.ndarray:
-    row = np.array(
-        [(1 + math.log(bag[w])) * weight if w in bag else 0.0 for w, weight in idf.items()]
-    )
-    return np.asarray(row / max(float(np.linalg.norm(row)), 1e-9))
+def word_ranks_of_others(
+    texts: list[str], concept: np.ndarray, others: list[str], other_concept: np.ndarray
+) -> np.ndarray:
+    """The same for texts that are none of those which the centroids come from, [others]."""
+    train = np.arange(len(texts) + len(others)) < len(texts)
+    labels = np.concatenate([concept, other_concept])
+    return _ranks(_log_counts(texts + others), labels, train, ~train)
+
+
+def _log_counts(texts: list[str]) -> np.ndarray:
+    """1 + log of how often a text has a word, else 0, float32 [texts, words]."""
+    bags = [Counter(w[:_STEM] for w in re.findall(r"[a-z']+", text.lower())) for text in texts]
+    having = Counter(word for bag in bags for word in bag)
+    # A word of one text only can say nothing about another.
+    column = {word: i for i, word in enumerate(w for w, n in having.items() if n > 1)}
+    counts = np.zeros((len(texts), len(column)), dtype=np.float32)
+    for row, bag in enumerate(bags):
+        for word, number in bag.items():
+            if word in column:
+                counts[row, column[word]] = 1 + np.log(number)
+    return counts
+
+
+def _ranks(
+    counts: np.ndarray, concept: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> np.ndarray:
+    """Ranks of the texts of the mask `test`, by centroids of those of the mask `train`."""
+    having = (counts[train] > 0).sum(axis=0)
+    words = having > 1
+    rows = counts[:, words] * np.log(train.sum() / having[words]).astype(np.float32)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    labels = concept[train]
+    member = np.zeros((int(concept.max()) + 1, len(labels)), dtype=np.float32)
+    member[labels, np.arange(len(labels))] = 1
+    centroids = member @ rows[train] / member.sum(axis=1, keepdims=True)
+    centroids -= centroids.mean(axis=0)
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    return ranks_of(rows[test] @ centroids.T, concept[test])
