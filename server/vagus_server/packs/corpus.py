@@ -110,8 +110,8 @@ def load_corpus(folder: Path = CORPUS) -> Corpus:
     for scenario in scenarios:
         _check_text(f"{single[3].name} ({scenario.concept})", scenario, banned)
     stories = [story for rows in told.values() for story in rows]
-    texts = [r.text for r in stories] + [r.text for r in neutral] + [r.text for r in scenarios]
-    _check_distinct(texts)
+    texts = [row.text for row in stories] + [row.text for row in neutral]
+    _check_distinct(texts + [row.text for row in scenarios])
     return Corpus(
         concepts=concepts,
         stories=told["stories"],
