@@ -115,8 +115,8 @@ class Evidence:
     def _at_site(self) -> np.ndarray:
         return np.asarray(self.measured.stories[:, self.site : self.site + 1])
 
-    def null(self, statistic: Callable[[np.ndarray], float]) -> Null:
-        """What a statistic of vectors [concepts, hidden] is by chance."""
+    def null(self, statistic: Callable[[np.ndarray], float | np.ndarray]) -> Null:
+        """What a statistic of vectors [concepts, hidden] is by chance, [NULLS, ...]."""
         return Null(
             random=np.array([statistic(vectors) for vectors in self.random_vectors]),
             shuffled=np.array([statistic(vectors) for vectors in self.shuffled_vectors]),

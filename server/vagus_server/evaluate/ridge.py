@@ -1,51 +1,53 @@
-"""Cross-validated ridge regression with the penalty chosen inside, by kernels: rows are few."""
+"""Cross-validated ridge regression by kernels: there are far fewer rows than features.
+
+Each fold's penalty is chosen on its training rows alone, by leaving each of them out, which
+needs no further fit: the residual without row i is the residual divided by 1 - H_ii.
+"""
 
 import numpy as np
 
-#: Relative to the mean eigenvalue of the training kernel.
+#: Relative to the mean eigenvalue of the training rows' kernel.
 PENALTIES = np.logspace(-3, 2, 11)
-_OUTER, _INNER = 10, 5
+_FOLDS = 10
 
 
-def predictions(rows: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def predictions(rows: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What each row is given by a model that has not seen it.
 
     Args:
         rows: [n, features].
-        target: [n].
+        targets: [n], or [n, several], each on its own.
         rng: draws the folds.
 
     Returns:
-        [n].
+        In the shape of the targets.
     """
     kernel = rows @ rows.T
-    fold = rng.permutation(len(target)) % _OUTER
-    found = np.empty(len(target))
+    columns = targets.reshape(len(targets), -1)
+    fold = rng.permutation(len(columns)) % _FOLDS
+    found = np.empty(columns.shape)
     for k in np.unique(fold):
         test, train = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        inner = rng.permutation(len(train)) % _INNER
-        errors = np.zeros(len(PENALTIES))
-        for j in np.unique(inner):
-            held, rest = train[inner == j], train[inner != j]
-            given = _predict(kernel, target, rest, held)
-            errors += ((given - target[held]) ** 2).sum(axis=1)
-        best = int(errors.argmin())
-        found[test] = _predict(kernel, target, train, test)[best]
-    return found
+        found[test] = _fold(kernel, columns[train], train, test)
+    return found.reshape(targets.shape)
 
 
-def _predict(
-    kernel: np.ndarray, target: np.ndarray, train: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    """Predictions with every penalty, [penalties, test]; features centred on the training rows."""
+def _fold(kernel: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Predictions of the test rows, [test, targets]; features centred on the training rows."""
     inside = kernel[np.ix_(train, train)]
     mean = inside.mean(axis=0)
     across = kernel[np.ix_(test, train)]
     across = across - across.mean(axis=1, keepdims=True) - mean + inside.mean()
-    inside = inside - mean - mean[:, None] + inside.mean()
-    values, axes = np.linalg.eigh(inside)
+    values, axes = np.linalg.eigh(inside - mean - mean[:, None] + inside.mean())
     values = np.maximum(values, 0)
-    offset = target[train].mean()
-    along = axes.T @ (target[train] - offset)
-    penalties = PENALTIES[:, None] * values.mean()
-    return np.asarray((along / (values + penalties)) @ (across @ axes).T + offset)
+    offset = y.mean(axis=0)
+    along = axes.T @ (y - offset)
+    errors, given = [], []
+    for penalty in PENALTIES * values.mean():
+        shrunk = values / (values + penalty)
+        leverage = 1 / len(train) + axes**2 @ shrunk
+        residual = y - offset - axes @ (shrunk[:, None] * along)
+        errors.append(((residual / (1 - leverage)[:, None]) ** 2).sum(axis=0))
+        given.append(across @ axes @ (along / (values + penalty)[:, None]) + offset)
+    best = np.argmin(errors, axis=0)
+    return np.take_along_axis(np.stack(given), best[None, None, :], axis=0)[0]

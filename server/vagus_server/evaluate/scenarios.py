@@ -8,7 +8,7 @@ import numpy as np
 from vagus_server.evaluate.evidence import Evidence
 from vagus_server.evaluate.measure import Read
 from vagus_server.evaluate.pictures import Canvas, canvas, matrix
-from vagus_server.evaluate.result import Figure, Picture, Section, Table
+from vagus_server.evaluate.result import Figure, Null, Picture, Section, Table
 from vagus_server.evaluate.statistics import share_interval
 from vagus_server.extract.heldout import ranks_of
 from vagus_server.extract.vectors import unit
@@ -103,22 +103,22 @@ def _figures(e: Evidence, what: str, position: str, reading: Reading) -> list[Fi
         "centred": reading.centred,
     }
     figures = []
-    for kind, top in (("raw", 1), ("raw", 3), ("centred", 1), ("centred", 3)):
-
-        def share(vectors: np.ndarray, kind: str = kind, top: int = top) -> float:
-            return float((reading.ranks(kinds[kind](vectors)) < top).mean())
-
-        hits = reading.ranks(kinds[kind](e.vectors)) < top
-        figures.append(
-            Figure(
-                f"{what}, {_POSITIONS[position]}: {kind} top-{top}",
-                float(hits.mean()),
-                share_interval(hits, e.rng()),
-                e.null(share),
-                percent=True,
-                note=f"{hits.sum()} of {len(hits)}",
+    for kind, scores in kinds.items():
+        ranks = reading.ranks(scores(e.vectors))
+        null = e.null(lambda vectors, scores=scores: reading.ranks(scores(vectors)))  # type: ignore[misc]
+        assert null.random is not None
+        assert null.shuffled is not None
+        for top in (1, 3):
+            figures.append(
+                Figure(
+                    f"{what}, {_POSITIONS[position]}: {kind} top-{top}",
+                    float((ranks < top).mean()),
+                    share_interval(ranks < top, e.rng()),
+                    Null((null.random < top).mean(axis=1), (null.shuffled < top).mean(axis=1)),
+                    percent=True,
+                    note=f"{(ranks < top).sum()} of {len(ranks)}",
+                )
             )
-        )
     return figures
 
 
