@@ -110,15 +110,16 @@ def _scores(
     means: Means, concept: np.ndarray, topic: np.ndarray, directions: _Directions, site: int
 ) -> np.ndarray:
     """Projections [stories, concepts] on directions that are given all topics but a story's."""
-    rows = [np.flatnonzero(topic == group) for group in np.unique(topic)]
-    sums, counts = topic_sums(means, concept, topic, site)
+    x = means[:, site].astype(np.float64)
+    sums, counts = topic_sums(x[:, None], concept, topic, 0)
     all_sums, all_counts = sums.sum(axis=0), counts.sum(axis=0)
     scores = np.empty((len(concept), sums.shape[1]))
-    for fold, test in enumerate(rows):
+    for fold, group in enumerate(np.unique(topic)):
+        test = topic == group
         train, number = all_sums - sums[fold], all_counts - counts[fold]
         units = directions(site, train, number)
         centre = train.sum(axis=0) / number.sum()
-        scores[test] = (means[test, site].astype(np.float64) - centre) @ units.T
+        scores[test] = (x[test] - centre) @ units.T
     return scores
 
 
@@ -126,14 +127,14 @@ def topic_sums(
     means: Means, concept: np.ndarray, topic: np.ndarray, site: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums [topics, concepts, hidden] and counts [topics, concepts] at a site."""
-    topics, concepts = np.unique(topic), int(concept.max()) + 1
-    sums = np.zeros((len(topics), concepts, means.shape[2]))
-    counts = np.zeros((len(topics), concepts), dtype=np.int64)
-    for fold, group in enumerate(topics):
-        mine = np.flatnonzero(topic == group)
-        np.add.at(sums[fold], concept[mine], means[mine, site].astype(np.float64))
-        counts[fold] = np.bincount(concept[mine], minlength=concepts)
-    return sums, counts
+    topics, fold = np.unique(topic, return_inverse=True)
+    concepts = int(concept.max()) + 1
+    cell = fold * concepts + concept
+    sums = np.zeros((len(topics) * concepts, means.shape[2]))
+    np.add.at(sums, cell, means[:, site].astype(np.float64))
+    counts = np.bincount(cell, minlength=len(sums))
+    shape = len(topics), concepts
+    return sums.reshape(*shape, -1), counts.reshape(shape)
 
 
 def ranks_of(scores: np.ndarray, concept: np.ndarray) -> np.ndarray:
