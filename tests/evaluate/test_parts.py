@@ -121,6 +121,7 @@ def test_closest_forms() -> None:
     assert closest_form("disdainful", lexicon) == "disdain"
     assert closest_form("self-critical", lexicon) == "critical"
     assert closest_form("droopy", lexicon) is None
+    assert closest_form("sad", {"sadly": -1.8, "sad": -2.1}) == "sad"
 
 
 def test_the_lexicon_knows_good_from_bad() -> None:

@@ -5,9 +5,9 @@ from importlib import resources
 import numpy as np
 
 from vagus_server.evaluate import ridge
+from vagus_server.evaluate.affect_pictures import by_sites, plane, scatter
 from vagus_server.evaluate.evidence import Evidence
-from vagus_server.evaluate.pictures import canvas
-from vagus_server.evaluate.result import Figure, Null, Picture, Section, Table
+from vagus_server.evaluate.result import Figure, Null, Section, Table
 from vagus_server.evaluate.statistics import bootstrap, pearson
 
 #: Least correlation of valence read from the vectors with the lexicon's.
@@ -26,6 +26,8 @@ def lexicon_valence() -> dict[str, float]:
 
 def closest_form(name: str, lexicon: dict[str, float]) -> str | None:
     """The concept's name in the lexicon, else its last word, else one without or with an ending."""
+    if name in lexicon:
+        return name
     words = [name, *reversed(name.replace("-", " ").split())]
     forms = list(words)
     for word in words:
@@ -47,6 +49,7 @@ def check(evidence: Evidence) -> Section:
     share = s**2 / (s**2).sum()
     figures: list[Figure] = []
     read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    by_site: dict[str, list[float]] = {}
     for what, ratings in (("valence", valence), ("arousal", arousal)):
         rows, target = e.index(list(ratings)), np.array(list(ratings.values()))
         if len(rows) < 3 * ridge.PENALTIES.size:
@@ -55,6 +58,7 @@ def check(evidence: Evidence) -> Section:
         found = ridge.predictions(e.vectors[rows], target, e.rng())
         read[what] = found, target
         figures.append(_readable(e, what, rows, found, target))
+        by_site[what] = _by_site(e, list(ratings), target)
     exact = sum(form == name for name, form in forms.items())
     rows_ = [
         [n, forms[n] or "", *(f"{d[n]:+.1f}" if n in d else "" for d in (valence, arousal))]
@@ -101,8 +105,12 @@ def check(evidence: Evidence) -> Section:
             ),
             Table("Each concept", columns, rows_),
         ],
-        pictures=[_picture(e, components, share, valence, signs), *_scatter(read)],
-        data={"correlations": correlations, "lexicon_forms": forms},
+        pictures=[
+            _picture(e, components, share, valence, signs),
+            *_scatter(read),
+            *_sites(e, by_site),
+        ],
+        data={"correlations": correlations, "lexicon_forms": forms, "read_by_site": by_site},
     )
 
 
@@ -149,33 +157,10 @@ def _readable(
     )
 
 
-def _picture(
-    e: Evidence,
-    components: np.ndarray,
-    share: np.ndarray,
-    valence: dict[str, float],
-    signs: dict[str, float],
-) -> Picture:
-    turn = np.sign([signs.get("PC1", 1.0) or 1.0, 1.0])
-    x, y = (components[:, :2] * turn).T
-    colours = [valence.get(name, np.nan) for name in e.names]
-    with canvas(size=(9.0, 6.4)) as drawn:
-        axes = drawn.axes[0]
-        missing = np.isnan(colours)
-        axes.scatter(x[missing], y[missing], s=9, color="#bbbbbb")
-        points = axes.scatter(x, y, s=14, c=colours, cmap="RdBu", vmin=-3, vmax=3)
-        for i, name in enumerate(e.names):
-            axes.annotate(name, (x[i], y[i]), fontsize=5, xytext=(2, 2), textcoords="offset points")
-        axes.set(xlabel=f"PC1 ({share[0]:.0%})", ylabel=f"PC2 ({share[1]:.0%})")
-        drawn.figure.colorbar(points, ax=axes, shrink=0.6, label="valence (VADER); grey: none")
-    return drawn.picture("components", "Concepts on the two leading components.")
-
-
-def _scatter(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Picture]:
-    if not read:
-        return []
-    with canvas(1, len(read), size=(3.6 * len(read), 3.2)) as drawn:
-        for axes, (what, (found, target)) in zip(drawn.axes, read.items(), strict=True):
-            axes.scatter(target, found, s=9)
-            axes.set(xlabel=f"{what}, rated", ylabel=f"{what}, read out")
-    return [drawn.picture("affect-read", "Norms read from vectors of concepts left out.")]
+def _by_site(e: Evidence, names: list[str], target: np.ndarray) -> list[float]:
+    """How well a norm is read from the pack's vectors at every site."""
+    rows = [e.pack.index[name] for name in names]
+    return [
+        round(pearson(ridge.predictions(vectors, target, e.rng()), target), 3)
+        for vectors in e.pack.vectors[rows].astype(np.float64).swapaxes(0, 1)
+    ]

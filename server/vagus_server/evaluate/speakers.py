@@ -130,14 +130,17 @@ def centred(x: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def _picture(concepts: list[str], panels: dict[str, tuple[np.ndarray, np.ndarray]]) -> Picture:
+    drawings = []
+    for title, (scores, own) in panels.items():
+        felt = np.unique(own)
+        means = np.stack([scores[own == c].mean(axis=0) for c in felt])
+        drawings.append((title, means, [concepts[c] for c in felt]))
+    limit = max(float(np.abs(means).max()) for _, means, _ in drawings)
     with canvas(1, 3, size=(11, 3.9)) as drawn:
-        for axes, (title, (scores, own)) in zip(drawn.axes, panels.items(), strict=True):
-            means = np.stack(
-                [scores[own == c].mean(axis=0) for c in range(len(concepts)) if (own == c).any()]
-            )
-            labels = [name for c, name in enumerate(concepts) if (own == c).any()]
-            matrix(axes, means, labels, float(np.abs(means).max()), concepts)
+        for axes, (title, means, labels) in zip(drawn.axes, drawings, strict=True):
+            image = matrix(axes, means, labels, limit, concepts)
             axes.set_title(title, fontsize=9)
+        drawn.figure.colorbar(image, ax=drawn.axes, shrink=0.8)
     return drawn.picture(
         "speakers",
         "Mean centred cosine by who is read and whose concept it is: rows are what is felt, "
