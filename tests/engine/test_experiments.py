@@ -56,15 +56,14 @@ def test_preference(server: AppThread, tmp_path: Path) -> None:
         *(server, tmp_path, "preference", "--activities", "6", "--steer", "calm,desperate,happy"),
         *("--opponents", "2", "--strength", "0.5"),
     )
-    outcome = result["outcome"]
-    assert sum(outcome["elo"]) / 6 == pytest.approx(1500)
-    assert outcome["cut_share"] == 0, "the model answers with A or B"
-    assert {read["name"] for read in outcome["reads"]} == set(server.pack.names)
-    assert all(len(read["z"]) == 6 for read in outcome["reads"])
-    assert outcome["steered_activities"] == [0, 2, 4]
-    assert [len(shift["elo"]) for shift in outcome["shifts"]] == [3, 3, 3]
-    assert any(abs(change) > 1e-3 for shift in outcome["shifts"] for change in shift["elo"])
-    assert "no random directions are served" in output
+    assert sum(result["elo"]) / 6 == pytest.approx(1500)
+    assert result["cut_share"] == 0, "the model answers with A or B"
+    assert {read["name"] for read in result["reads"]} == set(server.pack.names)
+    assert all(len(read["z"]) == 6 for read in result["reads"])
+    assert result["steered_activities"] == [0, 2, 4]
+    assert [len(shift["elo"]) for shift in result["shifts"]] == [3, 3, 3]
+    assert any(abs(change) > 1e-3 for shift in result["shifts"] for change in shift["elo"])
+    assert "without random directions there is no null" in output
     assert "shift against r" in output
 
 

@@ -1,15 +1,18 @@
 """What the preference experiment found, as text and as a picture, against the paper's figures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vagus_server.experiments.picture import BLUE, GREY, RED, figure, save
-from vagus_server.experiments.preference import Outcome, Settings
+from vagus_server.experiments.preference import Outcome, Read, Settings
 
 #: The paper's, on a far larger model and activities of its own.
 PAPER = {"blissful": 0.71, "hostile": -0.74}
 PAPER_COUPLING = 0.85
+#: Concepts shown from either end.
+_SHOWN = 10
 
 
 def summary(outcome: Outcome, settings: Settings) -> str:
@@ -27,15 +30,18 @@ def summary(outcome: Outcome, settings: Settings) -> str:
         lines.append(
             f"in {outcome.cut_share:.1%} of answers A or B was not among the 20 likeliest tokens"
         )
-    null = [abs(read.r.value) for read in outcome.reads if read.name in settings.controls]
-    lines.append(
-        f"readout against Elo, Pearson's r; of {len(null)} random directions, 95 % have |r| below "
-        f"{np.quantile(null, 0.95):.2f}"
-        if null
-        else "readout against Elo, Pearson's r (no random directions are served, so no null)"
-    )
     own = [read for read in outcome.reads if read.name in settings.concepts]
-    for read in sorted(own, key=lambda read: -read.r.value):
+    null = [abs(read.r.value) for read in outcome.reads if read.name in settings.controls]
+    if null:
+        limit = float(np.quantile(null, 0.95))
+        beyond = sum(abs(read.r.value) > limit for read in own)
+        lines.append(
+            f"readout against Elo, Pearson's r: of {len(null)} random directions, 95 % have |r| "
+            f"below {limit:.2f}; {beyond} of {len(own)} concepts are beyond it"
+        )
+    else:
+        lines.append("readout against Elo, Pearson's r; without random directions there is no null")
+    for read in extremes(own):
         paper = f"   paper {PAPER[read.name]:+.2f}" if read.name in PAPER else ""
         lines.append(f"  {read.name:16} r {read.r}{paper}")
     if outcome.shifts:
@@ -54,12 +60,17 @@ def summary(outcome: Outcome, settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def extremes(reads: Sequence[Read]) -> list[Read]:
+    """The concepts with the greatest and the least r and those of the paper, by r."""
+    ordered = sorted(reads, key=lambda read: -read.r.value)
+    shown = [*ordered[:_SHOWN], *ordered[_SHOWN:][-_SHOWN:]]
+    return [read for read in ordered if read in shown or read.name in PAPER]
+
+
 def draw(outcome: Outcome, settings: Settings, out: Path) -> Path:
     """Readout against rating for the two extreme concepts, all r with the null, and shifts."""
     drawn, panels = figure(1, 4, (16, 4))
-    own = sorted(
-        (read for read in outcome.reads if read.name in settings.concepts), key=lambda r: r.r.value
-    )
+    own = extremes([read for read in outcome.reads if read.name in settings.concepts])[::-1]
     null = [read.r.value for read in outcome.reads if read.name in settings.controls]
     for panel, read in zip(panels, (own[-1], own[0]), strict=False):
         panel.scatter(read.z, outcome.elo, s=12, color=BLUE)

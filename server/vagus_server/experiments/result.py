@@ -38,8 +38,20 @@ def write_json(out: Path, name: str, result: Mapping[str, Any]) -> Path:
     """Writes `out`/`name`.json and returns its path. Numbers that are not finite become null."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.json"
-    path.write_text(json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n")
+    # A line per entry of each list: long lists of numbers stay readable, and differences small.
+    parts = [f"{_text(key)}: {_block(value)}" for key, value in _plain(result).items()]
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
     return path
+
+
+def _block(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n  " + ",\n  ".join(map(_text, value)) + "\n]"
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

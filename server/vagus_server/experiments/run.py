@@ -120,7 +120,7 @@ async def preference(
             opponents=options.opponents,
         )
         outcome = await preference_experiment.measure(session, settings, seed)
-        result = describe(session, asdict(settings) | {"seed": seed}) | {"outcome": outcome}
+        result = describe(session, asdict(settings) | {"seed": seed}) | vars(outcome)
         text = preference_report.summary(outcome, settings)
         picture = preference_report.draw(outcome, settings, out)
         return _finish(out, "preference", result, text, picture)
