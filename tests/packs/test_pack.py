@@ -32,7 +32,7 @@ def _manifest() -> Manifest:
 def test_the_shipped_pack_loads_and_describes_the_corpus() -> None:
     pack, corpus = Pack.load(SHIPPED), load_corpus()
     assert pack.names == sorted(corpus.concepts)
-    assert pack.vectors.shape == (36, 30, 576)
+    assert pack.vectors.shape == (171, 30, 576)
     assert [concept.description for concept in pack.manifest.concepts] == [
         corpus.concepts[name].means for name in pack.names
     ]
@@ -110,9 +110,9 @@ def _rename_twice(manifest: Any) -> None:
         (_rename_twice, "must be present, distinct and not empty"),
         (lambda m: m.update(readout_site=30), "site 30 is not one of the model's 30"),
         (lambda m: m.update(steering_site=-1), "site -1 is not one of the model's 30"),
-        (lambda m: m["concepts"].pop(), r"vectors is float16 \(36, 30, 576\), not .*\(35, 30"),
-        (lambda m: m["model"].update(hidden_size=577), r"not float16 \(36, 30, 577\)"),
-        (lambda m: m["model"].update(sites=31), r"not float16 \(36, 31, 576\)"),
+        (lambda m: m["concepts"].pop(), r"vectors is float16 \(171, 30, 576\), not .*\(170, 30"),
+        (lambda m: m["model"].update(hidden_size=577), r"not float16 \(171, 30, 577\)"),
+        (lambda m: m["model"].update(sites=31), r"not float16 \(171, 31, 576\)"),
         (lambda m: m.update(tensors_sha256="0" * 64), "does not have the checksum"),
         (lambda m: m["concepts"][0].update(collapse_dose={"30": 0.4}), "site 30 is not one of"),
         (lambda m: m["concepts"][0].update(collapse_dose={"1": 0}), "must be finite and above 0"),
@@ -158,7 +158,7 @@ def _extra(tensors: Tensors) -> None:
         (_set("residual_norms", 0), "must be above 0"),
         (_set("reference_std", -1), "must be above 0"),
         (_wide, r"tensors\.safetensors is larger than"),
-        (_narrow, r"reference_std is float16 \(36, 30\), not float32"),
+        (_narrow, r"reference_std is float16 \(171, 30\), not float32"),
         (lambda t: t.pop("reference_std"), "tensors.safetensors holds"),
         (_extra, r"holds \['bias', "),
         (lambda t: t.update(residual_norms=t["residual_norms"][:-1]), r"float32 \(29,\), not"),

@@ -87,7 +87,7 @@ def loaded(folder: Path) -> bool:
     for concept in stated["concepts"]:
         concept.setdefault("held_out_top1", None)
         concept.setdefault("held_out_top5", None)
-    assert msgspec.to_builtins(pack.manifest) == stated
+    assert pack.manifest == msgspec.convert(stated, Manifest, str_keys=True)
     tensors = _tensors((folder / TENSORS).read_bytes())
     assert pack.vectors.tobytes() == tensors["vectors"].astype(np.float32).tobytes()
     assert pack.residual_norms == tensors["residual_norms"].tolist()

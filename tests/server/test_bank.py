@@ -108,11 +108,13 @@ def test_a_write_that_failed_is_made_again() -> None:
 
 @examples
 @given(
-    st.randoms(use_true_random=False),
+    st.integers(0, 2**32),
     st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True), max_size=12),
 )
-def test_whatever_comes_and_goes(draw: random.Random, wanted: Sequence[list[int]]) -> None:
+def test_whatever_comes_and_goes(seed: int, wanted: Sequence[list[int]]) -> None:
     """Holders of random contents, some cancelled, on a slow device that fails at times."""
+    # Not hypothesis's own randomness: it ends an example by an exception, which tasks would keep.
+    draw = random.Random(seed)
     device = Device(draw, failures=0.1)
     bank = VectorBank(5, device.write)
 

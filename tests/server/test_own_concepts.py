@@ -173,6 +173,7 @@ class Workers:
     def __init__(self, refusals: int) -> None:
         self.calls: list[tuple[str, Any]] = []
         self._refusals = refusals
+        self.engine_core = None
 
     async def collective_rpc(self, method: str, args: Any) -> list[bool]:
         self.calls.append((method, args))

@@ -369,7 +369,15 @@ def test_the_answer_is_not_given_before_the_change_is_on_disk(tmp_path: Path) ->
 
 def test_grpc_itself_may_cut_an_upload_short(service: SmallService) -> None:
     call = pb_grpc.ConceptServiceStub(service.channel).UploadConcept
+    over = threading.Event()
+
+    def stuck() -> Iterator[pb.UploadConceptRequest]:
+        first, *_ = parts(WHOLE, name="mine")
+        yield first
+        over.wait(30)
+
     with pytest.raises(grpc.RpcError) as caught:
-        call(parts(WHOLE, name="mine"), timeout=0)
+        call(stuck(), timeout=0.3)
+    over.set()
     assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
     assert "mine" not in concepts(service.channel)

@@ -80,6 +80,7 @@ def _corpus(concepts: list[str], topics: np.ndarray, scenarios: list[Scenario]) 
         concepts={name: Concept(name, [name]) for name in NAMES},
         stories=[story(c, f"topic-{t}") for c, t in zip(concepts, topics, strict=True)],
         other=[story(name, "elsewhere") for name in NAMES],
+        earlier=[],
         neutral=[Neutral("text", "t", "a table")] * 12,
         prompts=Prompts([], []),
         scenarios=scenarios,
