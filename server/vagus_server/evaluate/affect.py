@@ -105,9 +105,9 @@ def check(evidence: Evidence) -> Section:
             Table("Each concept", columns, rows_),
         ],
         pictures=[
-            _picture(e, components, share, valence, signs),
-            *_scatter(read),
-            *_sites(e, by_site),
+            plane(e, components, share, valence, signs),
+            *scatter(read),
+            *by_sites(by_site, e.site, FLOOR),
         ],
         data={"correlations": correlations, "lexicon_forms": forms, "read_by_site": by_site},
     )
