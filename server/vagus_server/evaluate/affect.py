@@ -5,6 +5,7 @@ from importlib import resources
 import numpy as np
 
 from vagus_server.evaluate import ridge
+from vagus_server.evaluate.affect_pictures import by_sites, plane, scatter
 from vagus_server.evaluate.evidence import Evidence
 from vagus_server.evaluate.result import Figure, Null, Section, Table
 from vagus_server.evaluate.statistics import bootstrap, pearson
