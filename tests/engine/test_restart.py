@@ -39,7 +39,7 @@ def half_an_upload(server: ServerProcess) -> Any:
 
 def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path: Path) -> None:
     options = ("--eager", "--max-model-len", "256", "--max-running", "8")
-    options += ("--vectors", "60", "--state", str(tmp_path / "state"))
+    options += ("--vectors", "180", "--state", str(tmp_path / "state"))
     request = spec(PROMPT, add("still", 0.3, (10, 15)))
     half = pack_rows("calm") * np.float16(0.5)
     with ServerProcess(*options) as server:
@@ -64,7 +64,7 @@ def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path
         assert after.finish.receipt == before.finish.receipt
         metrics = server.metrics()
         assert metrics["vagus_concepts_registered"] == 2
-        assert metrics["vagus_vector_rows_capacity"] == 60
+        assert metrics["vagus_vector_rows_capacity"] == 180
         # "blue" has the contents of a concept of the pack, and its row.
         packs = [c for c in listed.values() if c.origin == pb.CONCEPT_ORIGIN_PACK]
         assert metrics["vagus_vector_rows_used"] == len(packs) + 1

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,8 @@ class _Build:
         engine.read_vectors(list(range(1, len(vectors) + 1)))
         with progress("reference", len(source.neutral) + len(replies.replies)) as bar:
             reference = measure.reference(engine, source.neutral, replies, bar)
-        points, bounds = self.sweep(units, reference, replies, quality.readout_site)
-        manifest = self.manifest(quality, sweep.best(points, bounds))
+        steering_site, sweep_facts = self.sweep(units, reference, replies, quality.readout_site)
+        manifest = self.manifest(quality, steering_site)
         facts = {
             **source.facts,
             "corpus_sha256": source.digest,
@@ -131,7 +131,7 @@ class _Build:
             ),
             **provenance.traffic_facts(neutral, replies, reference),
             **quality.facts,
-            **provenance.sweep_facts(points, bounds),
+            **sweep_facts,
         }
         tensors = {
             "vectors": vectors,
@@ -185,8 +185,12 @@ class _Build:
         reference: measure.Reference,
         replies: measure.Replies,
         readout_site: int,
-    ) -> tuple[list[sweep.SitePoint], sweep.Bounds]:
-        """Measures candidates for the steering site."""
+    ) -> tuple[int, dict[str, str]]:
+        """Chooses the steering site, and tells how.
+
+        Raises:
+            ValueError: the text falls apart at every candidate, however weak the steering.
+        """
         engine, prompts, names = self.engine, self.source.prompts.steering, self.names
         chosen = [names.index(name) for name in sweep.CONCEPTS if name in names]
         chosen = chosen or list(range(min(len(names), len(sweep.CONCEPTS))))
@@ -194,19 +198,25 @@ class _Build:
         rng = np.random.default_rng(self.recipe.seed)
         random = rng.standard_normal((sweep.RANDOM, sites, engine.plugin.hidden_size))
         engine.put_vectors(first, random)
-        steered = sweep.Steered(
+        plain = sweep.Steered(
             names=[names[c] for c in chosen],
             vectors=[*(c + 1 for c in chosen), *range(first, first + sweep.RANDOM)],
             units=units[chosen, readout_site],
             deviations=reference.std[chosen, readout_site],
             norms=replies.norms,
             readout_site=readout_site,
+            strength=0.0,
         )
         candidates = list(range(int(_SHALLOWEST * sites), min(readout_site + _DEEPER + 1, sites)))
-        total = len(prompts) * (1 + len(candidates) * len(steered.vectors))
-        with progress("steering sweep", total) as bar:
-            points = sweep.sweep(engine, prompts, steered, candidates, bar)
-        return points, sweep.Bounds(last_site=readout_site)
+        total = len(prompts) * (1 + len(candidates) * len(plain.vectors))
+        bounds = sweep.Bounds(last_site=readout_site)
+        for strength in sweep.STRENGTHS:
+            steered = replace(plain, strength=strength)
+            with progress(f"steering sweep at {strength}", total) as bar:
+                points = sweep.sweep(engine, prompts, steered, candidates, bar)
+            if (site := sweep.best(points, bounds)) is not None:
+                return site, provenance.sweep_facts(points, bounds, strength)
+        raise ValueError("no candidate site keeps the text coherent, however weak the steering")
 
     def manifest(self, quality: Quality, steering_site: int) -> Any:
         """The manifest, but for its facts."""

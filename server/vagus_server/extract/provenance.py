@@ -67,7 +67,9 @@ def traffic_facts(neutral: TextMeans, replies: Replies, reference: Reference) ->
     }
 
 
-def sweep_facts(points: list[sweep.SitePoint], bounds: sweep.Bounds) -> dict[str, str]:
+def sweep_facts(
+    points: list[sweep.SitePoint], bounds: sweep.Bounds, strength: float
+) -> dict[str, str]:
     """How the steering site was chosen, with every site's figures."""
     rows = []
     for point in points:
@@ -76,7 +78,7 @@ def sweep_facts(points: list[sweep.SitePoint], bounds: sweep.Bounds) -> dict[str
         rows.append({key: round(value, 2) for key, value in row.items()})
     return {
         "steering_sweep_method": (
-            f"{sweep.STRENGTH} of the residual norm added at all positions, greedy, "
+            f"{strength} of the residual norm added at all positions, greedy, "
             f"{sweep.REPLY_TOKENS} tokens; replies re-read unsteered at the readout "
             "site; lift in reference deviations of a token, against unsteered replies; random: "
             "the same with random directions"

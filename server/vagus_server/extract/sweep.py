@@ -1,8 +1,9 @@
 """Chooses where to steer: which site changes the text most while it stays coherent.
 
-At every candidate site, STRENGTH of the mean residual norm is added along a few concepts at all
+At every candidate site, a share of the mean residual norm is added along a few concepts at all
 positions while the model answers neutral prompts greedily. Then the replies are read again
-without steering, so that what is measured is in the text and not in the addition itself.
+without steering, so that what is measured is in the text and not in the addition itself. Where no
+site bears the share, a smaller one is tried.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from vagus_server.extract.measure import encode_chat
 from vagus_server.extract.offline import Job, OfflineEngine
 from vagus_server.plugin.wire import NO_END, OrderOperation
 
-STRENGTH = 0.3
+#: Shares of the mean residual norm, tried in this order.
+STRENGTHS = (0.3, 0.15, 0.075)
 CONCEPTS = ("desperate", "calm", "happy", "angry", "afraid", "loving")
 REPLY_TOKENS = 40
 RANDOM = 2
@@ -33,6 +35,7 @@ class Steered:
         deviations: reference deviation of each there.
         norms: mean residual norm per site.
         readout_site: where replies are read.
+        strength: what is added, as a share of the mean residual norm.
     """
 
     names: list[str]
@@ -41,6 +44,7 @@ class Steered:
     deviations: np.ndarray
     norms: np.ndarray
     readout_site: int
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def sweep(
     plain = _readings(engine, asked, [()], steered, bar)[0]
     points = []
     for site in sites:
-        length = STRENGTH * float(steered.norms[site])
+        length = steered.strength * float(steered.norms[site])
         programs: list[tuple[OrderOperation, ...]] = [
             (OrderOperation(ADD, vector, (site,), (length,), (0.0,), ((0, NO_END),)),)
             for vector in steered.vectors
@@ -173,12 +177,8 @@ def _ratio(readings: list[Reading], plain: Reading) -> float:
     return float(np.exp(np.mean([reading.surprise for reading in readings]) - plain.surprise))
 
 
-def best(points: list[SitePoint], bounds: Bounds) -> int:
-    """The site with the greatest lift among those within the bounds.
-
-    Raises:
-        ValueError: no site keeps within the bounds.
-    """
+def best(points: list[SitePoint], bounds: Bounds) -> int | None:
+    """The site with the greatest lift among those within the bounds; None where none is."""
     coherent = [
         point
         for point in points
@@ -186,6 +186,4 @@ def best(points: list[SitePoint], bounds: Bounds) -> int:
         and point.perplexity_ratio <= bounds.perplexity
         and point.distinct_ratio >= bounds.distinct
     ]
-    if not coherent:
-        raise ValueError("no candidate site keeps the text coherent")
-    return max(coherent, key=lambda point: point.mean_lift).site
+    return max(coherent, key=lambda point: point.mean_lift).site if coherent else None

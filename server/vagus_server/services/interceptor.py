@@ -20,6 +20,10 @@ logger = logging.getLogger("vagus.server")
 
 _OURS = "/vagus.v1."
 
+#: A caller's own deadline passes first, since the message took time to come, and reaches us as a
+#: cancellation: one so shortly before ours, in seconds, was its deadline.
+_DEADLINE_SLACK = 0.25
+
 
 class _Malformed:
     """Stands for a message that could not be parsed, so that our handler answers for it."""
@@ -136,7 +140,7 @@ class _Guard:
             return
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             remaining = self._context.time_remaining()
-            late = remaining is not None and remaining <= 0
+            late = remaining is not None and remaining <= _DEADLINE_SLACK
             self._count(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         elif isinstance(error, Exception):
             await self._fail(_as_api_error(error, self._call))
