@@ -22,7 +22,8 @@ from bench.serve.modes import BenchmarkError, Mode, Work
 
 if TYPE_CHECKING:
     from vagus_server.app import App
-    from vagus_server.engine.engine import EngineRequest, Running
+    from vagus_server.engine.request import EngineRequest
+    from vagus_server.engine.running import Running
 
 _FOREVER = 2**31 - 1
 
@@ -233,7 +234,7 @@ class _Driver:
 
     def _request(self, mode: Mode, work: Work, index: int) -> "EngineRequest":
         from vagus.v1 import steering_pb2 as pb
-        from vagus_server.engine.engine import EngineRequest
+        from vagus_server.engine.request import EngineRequest
         from vagus_server.steering.scope import PromptMap
 
         message = pb.Program()

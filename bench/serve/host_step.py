@@ -44,7 +44,7 @@ def microseconds(kind: str, requests: int) -> float:
     for i, name in enumerate(ids):
         asked = order(kind, i)
         if asked is not None:
-            batch.add(name, asked)
+            batch.roster.add(name, asked)
     tokens = np.ones(requests, dtype=np.int32)
     times = []
     for step in range(STEPS):

@@ -21,6 +21,8 @@ from vagus.v1 import (
     generation_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
+    policy_service_pb2,
+    policy_service_pb2_grpc,
     readout_service_pb2,
     readout_service_pb2_grpc,
 )
@@ -33,11 +35,13 @@ from vagus_server.engine.settings import EngineSettings
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import Pack, PackError
+from vagus_server.policies.file import MONITOR
 from vagus_server.services.answer import MAX_MESSAGE_BYTES
 from vagus_server.services.concept import ConceptService
 from vagus_server.services.generation import GenerationService
 from vagus_server.services.interceptor import CallInterceptor
 from vagus_server.services.model import ModelService
+from vagus_server.services.policy import PolicyService
 from vagus_server.services.readout import ReadoutService
 from vagus_server.services.served import Limits, Served
 
@@ -48,6 +52,7 @@ _FILES = (
     readout_service_pb2,
     concept_service_pb2,
     model_service_pb2,
+    policy_service_pb2,
 )
 SERVICE_NAMES = tuple(
     service.full_name for f in _FILES for service in f.DESCRIPTOR.services_by_name.values()
@@ -79,6 +84,7 @@ class ServerSettings:
     metric_concepts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
+    policies: Path | None = MONITOR
 
 
 def load_pack_for(model: Path, folder: Path) -> Pack:
@@ -112,6 +118,7 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
     readout_service_pb2_grpc.add_ReadoutServiceServicer_to_server(ReadoutService(served), server)
     concept_service_pb2_grpc.add_ConceptServiceServicer_to_server(ConceptService(served), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(served), server)
+    policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyService(served), server)
     health = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection(
@@ -191,7 +198,9 @@ class App:
         engine = self.engine
         registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
         metrics.watch(registry, engine.bank.rows)
-        self.served = Served(self._name, engine, metrics, settings.limits, registry)
+        self.served = Served(
+            self._name, engine, metrics, settings.limits, registry, settings.policies
+        )
         self.server, self.health = build_server(self.served, metrics)
         self.port = self.server.add_insecure_port(f"{settings.host}:{settings.port}")
         self.metrics_port: int | None = None
@@ -211,6 +220,7 @@ class App:
                 logger.error("the engine has died")
                 await set_health(self.health, False)
                 return 1
+            self.served.refresh_policies()
             await self._report_usage()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=_WATCH_SECONDS)

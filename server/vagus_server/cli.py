@@ -87,6 +87,13 @@ def serve(
             "one keeps nothing."
         ),
     ] = None,
+    policies: Annotated[
+        str | None,
+        typer.Option(
+            help="File of policies that watch requests; default: one that only tells; an empty "
+            "one is none."
+        ),
+    ] = None,
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
@@ -110,6 +117,7 @@ def serve(
     from vagus_server.engine.settings import EngineSettings
     from vagus_server.packs.pack import PackError
     from vagus_server.plugin.pin import Unsupported
+    from vagus_server.policies.file import MONITOR
     from vagus_server.services.served import Limits
 
     if installation not in ("auto", "norm", "hook"):
@@ -146,6 +154,7 @@ def serve(
             else Path(state)
             if state
             else None,
+            policies=MONITOR if policies is None else Path(policies) if policies else None,
         )
         model_name = name or (folder.name if model else bundled.NAME)
         if model_name in engine_settings.adapters:

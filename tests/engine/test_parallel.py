@@ -15,11 +15,13 @@ from support.server_process import ServerProcess
 from support.small_pack import small_pack
 from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
 from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
+from vagus.v1.steering_pb2 import Receipt
 from vagus_server.concepts.registry import Registry
 from vagus_server.engine.canary import run_canary
-from vagus_server.engine.engine import Engine, EngineRequest, drain
+from vagus_server.engine.engine import Engine, drain
+from vagus_server.engine.request import EngineRequest
 from vagus_server.engine.settings import EngineSettings
-from vagus_server.services.answer import receipt_message
+from vagus_server.services.receipt import receipt_message
 from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
@@ -105,6 +107,6 @@ async def _check(folder: Path, options: dict[str, Any], readout_site: int) -> No
     finally:
         engine.shutdown()
     for r, (prompt, message, _), outs in zip(running, asked, outputs, strict=True):
-        receipt = receipt_message(r.request.program, r.ledger, r.processed_end, pack.residual_norms)
+        receipt = receipt_message(r, pack.residual_norms) or Receipt()
         ids = [token for output in outs for token in output.token_ids]
         check(reference, Result(prompt, ids, r.sink.rows, receipt), message, readout_site)

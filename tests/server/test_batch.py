@@ -56,9 +56,9 @@ def worker() -> Worker:
 
 
 def test_rows_of_several_requests_in_one_pass(worker: Worker) -> None:
-    worker.batch.add("a", steered(b"x", 1))
-    worker.batch.add("b", steered(b"y", 3))
-    worker.batch.add("c", Order(read=((0, 2),)))
+    worker.batch.roster.add("a", steered(b"x", 1))
+    worker.batch.roster.add("b", steered(b"y", 3))
+    worker.batch.roster.add("c", Order(read=((0, 2),)))
     step = worker.begin(["b", "unknown", "a", "c"], [1, 2, 3, 2], [7, 0, 0, 0])
     assert step is not None
     slots, flags = worker.rows(9)
@@ -89,36 +89,36 @@ def test_a_program_is_written_once_while_it_runs(worker: Worker) -> None:
         assert step is not None
         return len(step.programs)
 
-    worker.batch.add("a", steered(b"x", 1))
-    worker.batch.add("b", steered(b"x", 1))
+    worker.batch.roster.add("a", steered(b"x", 1))
+    worker.batch.roster.add("b", steered(b"x", 1))
     assert written(["a"], [3], [0]) == 1
     assert written(["a", "b"], [1, 3], [3, 0]) == 0
-    worker.batch.finish("a")
+    worker.batch.roster.finish("a")
     assert written(["b"], [1], [3]) == 0
-    worker.batch.finish("b")
-    assert (worker.batch.known, worker.batch.slots.used) == (0, 0)
-    worker.batch.add("c", steered(b"x", 1))
+    worker.batch.roster.finish("b")
+    assert (len(worker.batch.roster), worker.batch.roster.slots.used) == (0, 0)
+    worker.batch.roster.add("c", steered(b"x", 1))
     assert written(["c"], [3], [0]) == 1, "the slot may have been another's meanwhile"
 
 
 def test_a_slot_taken_over_keeps_nothing_of_the_program_before(worker: Worker) -> None:
-    worker.batch.add("a", Order((operation(0, 1, 3), operation(1)), b"x"))
+    worker.batch.roster.add("a", Order((operation(0, 1, 3), operation(1)), b"x"))
     worker.begin(["a"], [1], [0])
-    worker.batch.finish("a")
-    worker.batch.add("b", steered(b"y", 2))
+    worker.batch.roster.finish("a")
+    worker.batch.roster.add("b", steered(b"y", 2))
     worker.begin(["b"], [1], [0])
     (slot,), _ = worker.rows(1)
     assert worker.tables.step.program_count[:, slot].tolist() == [0, 0, 1, 0]
 
 
 def test_a_preempted_request_comes_back_with_its_order(worker: Worker) -> None:
-    worker.batch.add("a", steered(b"x", 1))
+    worker.batch.roster.add("a", steered(b"x", 1))
     worker.begin(["a"], [3], [0])
-    worker.batch.pause("a")
-    assert (worker.batch.known, worker.batch.slots.used) == (1, 0)
-    worker.batch.add("b", steered(b"y", 2))
+    worker.batch.roster.pause("a")
+    assert (len(worker.batch.roster), worker.batch.roster.slots.used) == (1, 0)
+    worker.batch.roster.add("b", steered(b"y", 2))
     worker.begin(["b"], [3], [0])
-    worker.batch.add("a", steered(b"x", 1))  # the V2 runner announces it as new again
+    worker.batch.roster.add("a", steered(b"x", 1))  # the V2 runner announces it as new again
     worker.begin(["b", "a"], [1, 3], [3, 0])
     slots, _ = worker.rows(4)
     assert slots[0] != slots[1]
@@ -127,7 +127,7 @@ def test_a_preempted_request_comes_back_with_its_order(worker: Worker) -> None:
 
 def test_passes_without_orders_send_nothing_after_one_that_clears(worker: Worker) -> None:
     assert worker.begin(["unknown"], [4], [0]) is None
-    worker.batch.add("a", steered(b"x", 1))
+    worker.batch.roster.add("a", steered(b"x", 1))
     worker.begin(["a"], [3], [0])
     step = worker.begin(["unknown"], [4], [0])
     assert step is not None
@@ -139,7 +139,7 @@ def test_passes_without_orders_send_nothing_after_one_that_clears(worker: Worker
 
 def test_steps_that_depend_on_the_row_are_measured(worker: Worker) -> None:
     plain, fading = operation(0), operation(2, envelope=OrderEnvelope(2, 0.0, 1.0))
-    worker.batch.add("a", Order((plain, operation(1, 3, kind=SET), fading), b"x"))
+    worker.batch.roster.add("a", Order((plain, operation(1, 3, kind=SET), fading), b"x"))
     step = worker.begin(["a"], [2], [1])
     assert step is not None
     assert worker.batch.layout is not None
@@ -154,19 +154,19 @@ def test_steps_that_depend_on_the_row_are_measured(worker: Worker) -> None:
 
 
 def test_finishing_or_pausing_the_unknown_is_ignored(worker: Worker) -> None:
-    worker.batch.finish("unknown")
-    worker.batch.pause("unknown")
-    assert (worker.batch.known, worker.batch.slots.used) == (0, 0)
+    worker.batch.roster.finish("unknown")
+    worker.batch.roster.pause("unknown")
+    assert (len(worker.batch.roster), worker.batch.roster.slots.used) == (0, 0)
 
 
 def test_any_number_of_requests_may_be_known(worker: Worker) -> None:
     for i in range(200):
-        worker.batch.add(f"r{i}", Order(read=((i, NO_END),)))
+        worker.batch.roster.add(f"r{i}", Order(read=((i, NO_END),)))
     worker.begin([f"r{i}" for i in range(60)], [1] * 60, [30] * 60)
     assert worker.rows(60)[1] == [READ_FLAG if i <= 30 else 0 for i in range(60)]
     for i in range(200):
-        worker.batch.finish(f"r{i}")
-    assert worker.batch.known == 0
+        worker.batch.roster.finish(f"r{i}")
+    assert len(worker.batch.roster) == 0
 
 
 POSITIONS = st.integers(0, 9)
@@ -186,7 +186,7 @@ def test_flags_and_rows_read_are_those_of_the_definition(
     expected, read = [], []
     for i, (scopes, wanted, tokens, start) in enumerate(drawn):
         operations = tuple(operation(p, scope=scope) for p, scope in enumerate(scopes))
-        worker.batch.add(str(i), Order(operations, bytes([i % 3]), wanted))
+        worker.batch.roster.add(str(i), Order(operations, bytes([i % 3]), wanted))
         for q in range(start, start + tokens):
             flags = sum(1 << p for p, s in enumerate(scopes) if any(a <= q < b for a, b in s))
             if any(a <= q < b for a, b in wanted):

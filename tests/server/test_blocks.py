@@ -23,7 +23,7 @@ def order(*scopes: tuple[Range, ...], length: float = 1.0, **fields: Any) -> Ord
 
 
 def keys(asked: Order, blocks: int = 6) -> list[str | None]:
-    return [block_key(asked, i * BLOCK, (i + 1) * BLOCK) for i in range(blocks)]
+    return [block_key([(0, asked)], i * BLOCK, (i + 1) * BLOCK) for i in range(blocks)]
 
 
 def test_blocks_without_steering_have_no_key() -> None:
@@ -111,6 +111,6 @@ def test_vllm_hashes_blocks_with_the_key(monkeypatch: pytest.MonkeyPatch) -> Non
     generation = order(((8, NO_END),))
     assert extra(generation, 0) == (("cache_salt", "tenant"),)
     assert extra(generation, 4) is None
-    assert extra(generation, 8) == (("vagus", block_key(generation, 8, 12)),)
+    assert extra(generation, 8) == (("vagus", block_key([(0, generation)], 8, 12)),)
     assert extra(None, 8) is None
     assert extra(Order(read=((0, NO_END),)), 8) is None

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from support.refusals import Refused, check_form, refused
 from support.small_pack import small_pack
 from vagus.v1.model_service_pb2 import GetModelRequest, GetModelResponse
-from vagus_server.engine.engine import EngineUnavailable, ReceiptMismatch
+from vagus_server.engine.running import EngineUnavailable, ReceiptMismatch
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.context import current_call

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from support.programs import operation
 from support.small_pack import small_pack
-from vagus_server.engine.engine import EngineRequest, Running
+from vagus_server.engine.request import EngineRequest
+from vagus_server.engine.running import Running
 from vagus_server.engine.sink import Sink, Sinks, Span
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.readouts.render import AFTER

@@ -150,20 +150,20 @@ def test_a_worker_knows_which_rows_its_requests_refer_to() -> None:
     one.gate.CopyFrom(pb.Gate(concept="mine", at_least=0))
     program = resolve(one)
     rows = dict(zip(program.contents, (5, 7), strict=True))
-    batch.add("a", Order(program.order_operations(rows), program.tables_digest))
+    batch.roster.add("a", Order(program.order_operations(rows), program.tables_digest))
     plain = Program((operation(1),))
-    batch.add("b", Order(plain.order_operations({"c" * 64: 5}), plain.tables_digest))
-    batch.add("c", Order())
+    batch.roster.add("b", Order(plain.order_operations({"c" * 64: 5}), plain.tables_digest))
+    batch.roster.add("c", Order())
 
     def referred() -> list[int]:
-        return [row for row in range(9) if batch.refers_to(row)]
+        return [row for row in range(9) if batch.roster.refers_to(row)]
 
     assert referred() == [5, 7]
-    batch.pause("a")  # it will be back
+    batch.roster.pause("a")  # it will be back
     assert referred() == [5, 7]
-    batch.finish("a")
+    batch.roster.finish("a")
     assert referred() == [5]
-    batch.finish("b")
+    batch.roster.finish("b")
     assert referred() == []
 
 

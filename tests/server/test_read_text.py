@@ -13,10 +13,12 @@ import pytest
 from support.small_pack import small_pack, small_registry
 from vagus.v1.prompt_pb2 import Prompt, TokenIds
 from vagus.v1.readout_service_pb2 import ReadTextRequest, ReadTextResponse
-from vagus_server.engine.engine import EngineOutput, EngineRequest, EngineUnavailable, Running
+from vagus_server.engine.request import EngineOutput, EngineRequest
+from vagus_server.engine.running import EngineUnavailable, Running
 from vagus_server.engine.sink import Sink, Sinks, Span
 from vagus_server.errors import ApiError
 from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.wire import Order
 from vagus_server.services.context import Call, current_call
 from vagus_server.services.readout import ReadoutService
 from vagus_server.services.served import Limits, Served
@@ -42,6 +44,7 @@ class Engine:
         )
         self._open: dict[str, Sink] = {}
         self._broken, self._dead = broken, dead
+        self.bank = small_registry(PACK)._bank
 
     def submit(self, request: EngineRequest) -> Running:
         sink = self._open[request.request_id] = Sink(request.read, None)
@@ -51,7 +54,7 @@ class Engine:
     def close(self, request: EngineRequest) -> None:
         self.sinks.close(request.request_id)
 
-    async def raw_outputs(self, request: EngineRequest) -> AsyncIterator[EngineOutput]:
+    async def generate(self, request: EngineRequest, order: Order) -> AsyncIterator[EngineOutput]:
         await asyncio.sleep(0)
         if self._dead:
             raise EngineUnavailable("dead")
@@ -68,7 +71,9 @@ class Engine:
 
 
 def read(engine: Engine, *texts: list[int], **fields: Any) -> ReadTextResponse:
-    metrics: Any = SimpleNamespace(read=lambda running, sinks: None)
+    metrics: Any = SimpleNamespace(
+        read=lambda running, sinks: None, policies=SimpleNamespace(show=lambda names: None)
+    )
     registry = small_registry(PACK)
     served = Served("tiny", engine, metrics, Limits(max_requests=8), registry)  # type: ignore[arg-type]
     request = ReadTextRequest(

@@ -63,12 +63,12 @@ def test_a_run_as_asked_balances() -> None:
     for start, end in ((0, 4), (4, 6), (6, 7), (7, 10)):
         device.process(ledger, start, end)
     assert ledger.check(END) is None
-    assert [ledger.in_scope(i, END) for i in range(3)] == [10, 6, 4]
-    assert ledger.counts(1, END) == [
+    assert [ledger.in_scope(ledger.segments(END)[0], i) for i in range(3)] == [10, 6, 4]
+    assert ledger.counts(ledger.segments(END)[0], 1) == [
         SiteCount(31, 6, 0, 5, 1.0, 1.0),
         SiteCount(32, 6, 0, 5, 1.0, 1.0),
     ]
-    assert ledger.counts(2, END) == [
+    assert ledger.counts(ledger.segments(END)[0], 2) == [
         SiteCount(0, 4, 6, 9, 1.0, 1.0),
         SiteCount(39, 4, 6, 9, 1.0, 1.0),
     ]
@@ -91,8 +91,8 @@ def test_a_cached_prefix_is_not_expected_to_be_steered_again() -> None:
     device.process(ledger, 4, END)
     assert ledger.check(END) is None
     assert (ledger.cached_tokens, ledger.processed_tokens(END)) == (4, 6)
-    assert [ledger.in_scope(i, END) for i in range(3)] == [6, 2, 4]
-    assert ledger.counts(1, END)[0] == SiteCount(31, 2, 4, 5, 1.0, 1.0)
+    assert [ledger.in_scope(ledger.segments(END)[0], i) for i in range(3)] == [6, 2, 4]
+    assert ledger.counts(ledger.segments(END)[0], 1)[0] == SiteCount(31, 2, 4, 5, 1.0, 1.0)
 
 
 def test_tokens_computed_anew_after_preemption_count_once() -> None:
@@ -103,7 +103,7 @@ def test_tokens_computed_anew_after_preemption_count_once() -> None:
     device.process(ledger, 2, 5)
     device.process(ledger, 5, END)
     assert ledger.check(END) is None
-    assert ledger.counts(0, END)[0] == SiteCount(3, END, 0, END - 1, 1.0, 1.0)
+    assert ledger.counts(ledger.segments(END)[0], 0)[0] == SiteCount(3, END, 0, END - 1, 1.0, 1.0)
     assert ledger.processed_tokens(END) == END
 
 
@@ -163,7 +163,7 @@ def test_as_many_tokens_elsewhere_do_not_balance() -> None:
         device.flip(0, 1, site)
         device.flip(9, 1, site)
     device.process(ledger, 0, END)
-    assert ledger.counts(1, END)[0].tokens == ledger.in_scope(1, END) == 6
+    assert ledger.counts(ledger.segments(END)[0], 1)[0].tokens == ledger.in_scope(ledger.segments(END)[0], 1) == 6
     assert ledger.check(END) is not None
 
 
@@ -208,7 +208,7 @@ def test_a_right_run_balances_however_it_is_cut(
     run(ledger, Device.right(program, end), cached, passes)
     assert ledger.check(end) is None
     for i in range(len(program.operations)):
-        assert {c.tokens for c in ledger.counts(i, end)} == {ledger.in_scope(i, end)}
+        assert {c.tokens for c in ledger.counts(ledger.segments(end)[0], i)} == {ledger.in_scope(ledger.segments(end)[0], i)}
     assert ledger.processed_tokens(end) + ledger.cached_tokens == end
 
 
@@ -241,7 +241,7 @@ def test_a_gate_may_leave_tokens_out_and_let_none_in() -> None:
         device.flip(position, 0, 3)
     device.process(ledger, 0, END)
     assert ledger.check(END) is None
-    assert [c.tokens for c in ledger.counts(0, END)] == [7, 10]
+    assert [c.tokens for c in ledger.counts(ledger.segments(END)[0], 0)] == [7, 10]
     stray = Device.right(GATED, END)
     stray.flip(4, 0, 6)
     wrong = ledger_of(GATED)
@@ -258,9 +258,9 @@ def test_steps_that_depend_on_the_token_are_counted_where_they_were_made() -> No
     ledger.add(0, 4, device.rows, first.reshape(-1))
     ledger.add(3, 1, device.rows[3:], np.array([7, 8, -2], dtype=np.float32))
     assert ledger.check(4) is None
-    assert ledger.counts(0, 4) == [SiteCount(2, 4, 0, 3, 1.0, 1.0)]
-    assert ledger.counts(1, 4) == [
+    assert ledger.counts(ledger.segments(4)[0], 0) == [SiteCount(2, 4, 0, 3, 1.0, 1.0)]
+    assert ledger.counts(ledger.segments(4)[0], 1) == [
         SiteCount(3, 4, 0, 3, 21 / 4, 9.0),
         SiteCount(5, 4, 0, 3, 6.0, 9.0),
     ]
-    assert ledger.counts(2, 3) == [SiteCount(7, 3, 0, 2, 6.0, 9.0)]
+    assert ledger.counts(ledger.segments(3)[0], 2) == [SiteCount(7, 3, 0, 2, 6.0, 9.0)]

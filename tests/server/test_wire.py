@@ -12,15 +12,18 @@ from support.examples import examples
 from vagus_server.plugin.config import KEY
 from vagus_server.plugin.wire import (
     NO_END,
+    News,
     Order,
     OrderEnvelope,
     OrderGate,
     OrderOperation,
+    Sighting,
     Step,
+    Switch,
+    news_from_array,
+    news_to_array,
     order_from_sampling_params,
     order_to_extra_args,
-    steps_from_array,
-    steps_to_array,
 )
 
 COUNTS = st.integers(0, 2**31 - 1)
@@ -66,10 +69,20 @@ def test_orders_come_back_equal(order: Order) -> None:
 
 @examples
 @given(st.lists(STEPS, max_size=3))
-def test_steps_come_back_equal_in_flat_bytes(steps: list[Step]) -> None:
-    array = steps_to_array(steps)
+def test_news_come_back_equal_in_flat_bytes(steps: list[Step]) -> None:
+    switches = [Switch("a", 7, 1, (0, 2))]
+    sightings = [Sighting("a", 2, True, 6, 2.5, False, True)]
+    news = News(steps, switches, sightings)
+    array = news_to_array(news)
     assert (array.dtype, array.ndim) == (np.uint8, 1)
-    assert steps_from_array(array) == steps
+    assert news_from_array(array) == news
+
+
+def test_a_readout_that_is_not_finite_comes_back() -> None:
+    (sighting,) = news_from_array(
+        news_to_array(News([], [], [Sighting("a", 0, True, 6, float("nan"))]))
+    ).sightings
+    assert np.isnan(sighting.value)
 
 
 def test_an_order_travels_as_bytes_alone() -> None:

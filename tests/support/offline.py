@@ -16,13 +16,14 @@ from support.small_pack import small_registry
 from vagus.v1 import steering_pb2
 from vagus_server.concepts.concept import pack_concepts
 from vagus_server.engine.adapters import adapter_request
-from vagus_server.engine.engine import EngineOutput, EngineRequest, Running
+from vagus_server.engine.request import EngineOutput, EngineRequest
+from vagus_server.engine.running import Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.wire import NO_END, Order, order_to_extra_args
-from vagus_server.services.answer import receipt_message
+from vagus_server.services.receipt import receipt_message
 from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
@@ -182,6 +183,6 @@ class _Offline:
         end, sink = running.processed_end, running.sink
         result.rows = {p: row for p, row in sink.rows.items() if p < end}
         result.turn = sink.turn_sum, sink.turn_tokens
-        program, norms = running.request.program, self.pack.residual_norms
-        result.receipt = receipt_message(program, running.ledger, end, norms)
+        receipt = receipt_message(running, self.pack.residual_norms)
+        result.receipt = receipt or steering_pb2.Receipt()
         self.sinks.close(running.request.request_id)

@@ -3,152 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vagus_server.concepts.concept import pack_concepts
 from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.bank import VectorBank
+from vagus_server.engine.request import EngineOutput, EngineRequest
+from vagus_server.engine.running import EngineUnavailable, Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.pin import Unsupported
-from vagus_server.plugin.wire import (
-    NO_END,
-    Order,
-    OrderOperation,
-    Range,
-    order_to_extra_args,
-)
-from vagus_server.steering.program import Program, cache_salt
-from vagus_server.steering.receipt import Ledger, Mismatch
+from vagus_server.plugin.wire import OVER, Order, encode_order, order_to_extra_args
+from vagus_server.steering.program import cache_salt
 
 #: How often, and how many seconds apart, a row that a worker still uses is tried again.
 _PUT_ATTEMPTS, _PUT_SECONDS = 1000, 0.01
-
-
-class EngineUnavailable(RuntimeError):
-    """The engine has died or was shut down."""
-
-
-class ReceiptMismatch(RuntimeError):
-    """The device did not do what the request asked."""
-
-    def __init__(self, mismatch: Mismatch) -> None:
-        super().__init__(str(mismatch))
-        self.mismatch = mismatch
-
-
-@dataclass(frozen=True)
-class EngineRequest:
-    """One request, fully resolved.
-
-    Args:
-        request_id: unique among running requests.
-        token_ids: the prompt.
-        sampling: keyword arguments of vLLM's SamplingParams.
-        program: how it is steered.
-        read: positions whose rows are returned.
-        tenant: separates the prefix cache.
-        monitor: accumulate the turn's mean readout.
-        adapter: name of a LoRA adapter; empty for none.
-        rank: of the data-parallel engines; None leaves the choice to vLLM.
-    """
-
-    request_id: str
-    token_ids: list[int]
-    sampling: dict[str, Any]
-    program: Program = field(default_factory=Program)
-    read: tuple[Range, ...] = ()
-    tenant: str = ""
-    monitor: bool = True
-    adapter: str = ""
-    rank: int | None = None
-
-    @property
-    def reads_prompt(self) -> bool:
-        """Whether prompt tokens are read, which cached ones cannot be: they are not computed."""
-        return any(start < len(self.token_ids) - 1 for start, _ in self.read)
-
-
-@dataclass(frozen=True)
-class EngineOutput:
-    """What arose since the last output. finish_reason is set on the last one."""
-
-    text: str
-    token_ids: list[int]
-    logprobs: list[Any] | None
-    finish_reason: str | None
-    stop_reason: int | str | None
-    cached_tokens: int
-    #: One entry per prompt token, as vLLM gives them; empty unless they were asked for.
-    prompt_logprobs: list[Any] = field(default_factory=list)
-
-
-class Running:
-    """A running request: iterate `outputs`; rows, turn and ledger fill up alongside."""
-
-    def __init__(self, engine: "Engine", request: EngineRequest, sink: Sink) -> None:
-        self.request = request
-        self.sink = sink
-        self.ledger = Ledger(request.program, engine.plugin.sites)
-        self.generated = 0
-        #: Prompt tokens from the prefix cache; None where the cache was not asked.
-        self.cached_tokens: int | None = None
-        #: Whether the receipt balanced; None until the request has ended.
-        self.balanced: bool | None = None
-        self._engine = engine
-
-    async def outputs(self) -> AsyncGenerator[EngineOutput]:
-        """Yields outputs as they arise. Closing the iterator aborts the request.
-
-        Raises:
-            ReceiptMismatch: before the last output is given out, when the device's marks
-                differ from the program.
-            EngineUnavailable: the engine has died.
-        """
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        try:
-            # Closed before the request is forgotten: the engine then hears of an abort before
-            # it hears of whatever takes the request's place.
-            async with aclosing(self._engine.raw_outputs(self.request)) as outputs:
-                async for output in outputs:
-                    self._take(output)
-                    if output.finish_reason is not None:
-                        self._balance()
-                    yield output
-        except EngineDeadError:
-            raise EngineUnavailable("the engine has died") from None
-
-    def _take(self, output: EngineOutput) -> None:
-        self.generated += len(output.token_ids)
-        if not self.request.reads_prompt:
-            self.cached_tokens = output.cached_tokens
-        spans, self.sink.spans = self.sink.spans, []
-        for span in spans:
-            self.ledger.add(*span)
-        self.sink.settle(self.processed_end)
-
-    @property
-    def processed_end(self) -> int:
-        """One past the last position that was processed: the last token never is."""
-        return len(self.request.token_ids) + max(self.generated, 1) - 1
-
-    def _balance(self) -> None:
-        mismatch = self.ledger.check(self.processed_end)
-        self.balanced = mismatch is None
-        if mismatch is not None:
-            raise ReceiptMismatch(mismatch)
-
-    def row(self, position: int) -> np.ndarray | None:
-        """Takes the row of a position, float32 [readout sites, concepts, 2]."""
-        return self.sink.rows.pop(position, None)
 
 
 class Engine:
@@ -197,7 +70,7 @@ class Engine:
             hidden_size=pack.manifest.model.hidden_size,
             readout_sites=(pack.readout_site,),
             concepts=len(pack.names),
-            slots=max(1024, settings.max_running) + 1,
+            slots=max(1024, 2 * settings.max_running) + 1,
             vectors=settings.vectors,
         )
         config, plugin = vllm_config(settings, plugin)
@@ -272,32 +145,12 @@ class Engine:
         """Forgets a request. Its iterator must be closed or exhausted."""
         self.sinks.close(request.request_id)
 
-    async def raw_outputs(self, request: EngineRequest) -> AsyncGenerator[EngineOutput]:
-        """vLLM's outputs, as ours.
-
-        Raises:
-            BankFull: there is no room for the request's vectors; it has not been started.
-        """
-        async with self.bank.holding(request.program.contents.values()) as row_of:
-            operations = request.program.order_operations(row_of)
-            async with aclosing(self._generate(request, operations)) as outputs:
-                async for output in outputs:
-                    yield output
-
-    async def _generate(
-        self, request: EngineRequest, operations: tuple[OrderOperation, ...]
-    ) -> AsyncGenerator[EngineOutput]:
+    async def generate(self, request: EngineRequest, order: Order) -> AsyncGenerator[EngineOutput]:
+        """vLLM's outputs, as ours."""
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        prompt_tokens = len(request.token_ids)
-        turn = ((prompt_tokens - 1, NO_END),) if request.monitor else ()
-        order = Order(
-            operations=operations,
-            digest=request.program.tables_digest if request.program else b"",
-            read=(*request.read, *turn),
-        )
         parameters = SamplingParams(
             **request.sampling,
             output_kind=RequestOutputKind.DELTA,
@@ -324,6 +177,26 @@ class Engine:
                     cached_tokens=output.num_cached_tokens or 0,
                     prompt_logprobs=list(output.prompt_logprobs or ()),
                 )
+
+    def internal_ids(self, request_id: str) -> list[str]:
+        """vLLM's own ids of a request; empty while it does not know it, and when it has ended."""
+        return list(self.llm.output_processor.external_req_ids.get(request_id, ()))
+
+    async def change(self, internal_id: str, number: int, order: Order) -> int:
+        """Changes a running request; see `_Carrying.vagus_change` in `plugin.scheduler`."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        client = self.llm.engine_core
+        arguments = ("vagus_change", internal_id, number, encode_order(order))
+        try:
+            if self.ranks < 2:
+                return int(await client.call_utility_async(*arguments))
+            engine = client.reqs_in_flight.get(internal_id)
+            if engine is None:
+                return OVER
+            return int(await client._call_utility_async(*arguments, engine=engine))
+        except EngineDeadError:
+            raise EngineUnavailable("the engine has died") from None
 
     async def usage(self) -> dict[str, int]:
         """Requests and slots that the workers hold, greatest over the ranks."""

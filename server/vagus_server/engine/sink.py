@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vagus_server.plugin import pin
-from vagus_server.plugin.wire import Range, Step, steps_from_array
+from vagus_server.plugin.wire import Range, Sighting, Step, Switch, news_from_array
 
 _PARAMETERS = (
     "engine_core_outputs",
@@ -39,6 +39,9 @@ class Sink:
         self._wanted = wanted
         self._turn_start = turn_start
         self.spans: list[Span] = []
+        #: Changes of the program, and what policies found, until they are taken.
+        self.switches: list[Switch] = []
+        self.sightings: list[Sighting] = []
         #: Float32 rows [readout sites, concepts, 2] by position, until they are taken.
         self.rows: dict[int, np.ndarray] = {}
         self.turn_sum: np.ndarray | None = None
@@ -104,7 +107,7 @@ class Sinks:
         return len(self._sinks)
 
     def attach(self, output_processor: Any) -> None:
-        """Takes our steps off the outputs before vLLM processes them.
+        """Takes our news off the outputs before vLLM processes them.
 
         vLLM would otherwise keep them as routed experts. The instance's method is replaced
         before the first request, and looked up at each call.
@@ -113,15 +116,35 @@ class Sinks:
         pin.check_parameters(process, _PARAMETERS)
 
         def process_outputs(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            stopped: list[str] = []
             for output in outputs:
                 if output.routed_experts is not None:
                     data, output.routed_experts = output.routed_experts, None
-                    self.readout_bytes += data.nbytes
-                    for step in steps_from_array(data):
-                        self.route(step, output_processor.request_states)
-            return process(outputs, *args, **kwargs)
+                    stopped += self._take(data, output_processor.request_states)
+            processed = process(outputs, *args, **kwargs)
+            # The scheduler has ended these without a last output.
+            output_processor.abort_requests(stopped, internal=True)
+            return processed
 
         output_processor.process_outputs = process_outputs
+
+    def _take(self, data: np.ndarray, request_states: Any) -> list[str]:
+        """Gives each request its news; returns the internal ids of those that were stopped."""
+        self.readout_bytes += data.nbytes
+        news = news_from_array(data)
+        for step in news.steps:
+            self.route(step, request_states)
+        for switch in news.switches:
+            if (sink := self._of(switch.id, request_states)) is not None:
+                sink.switches.append(switch)
+        for sighting in news.sightings:
+            if (sink := self._of(sighting.id, request_states)) is not None:
+                sink.sightings.append(sighting)
+        return [sighting.id for sighting in news.sightings if sighting.stops]
+
+    def _of(self, internal_id: str, request_states: Any) -> Sink | None:
+        state = request_states.get(internal_id)
+        return None if state is None else self._sinks.get(state.external_req_id)
 
     def route(self, step: Step, request_states: Any) -> None:
         """Gives each request its part of a step.
@@ -139,8 +162,7 @@ class Sinks:
             there = slice(read, read := read + rows_read)
             acted = slice(marked, marked := marked + rows_marked)
             moved = slice(measured, measured := measured + steps_measured)
-            state = request_states.get(internal_id)
-            sink = self._sinks.get(state.external_req_id) if state is not None else None
+            sink = self._of(internal_id, request_states)
             if sink is not None:
                 evidence = Span(start, tokens, marks[acted], steps[moved])
                 sink.feed(evidence, positions[there], readouts[there])

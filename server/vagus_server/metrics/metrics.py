@@ -25,12 +25,14 @@ from vagus.v1 import (
     concept_service_pb2,
     generation_service_pb2,
     model_service_pb2,
+    policy_service_pb2,
     readout_service_pb2,
 )
 from vagus_server.concepts.registry import Registry
-from vagus_server.engine.engine import Running
 from vagus_server.engine.rows import Rows
+from vagus_server.engine.running import Running
 from vagus_server.engine.sink import Sinks
+from vagus_server.metrics.policies import PolicyMetrics
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.pin import VLLM_VERSION
 from vagus_server.readouts.render import AFTER
@@ -49,6 +51,7 @@ def _methods() -> list[str]:
         readout_service_pb2,
         concept_service_pb2,
         model_service_pb2,
+        policy_service_pb2,
     )
     services = [s for f in files for s in f.DESCRIPTOR.services_by_name.values()]
     return [method.name for service in services for method in service.methods]
@@ -189,6 +192,10 @@ class Metrics:
             ["kind"],
             registry=r,
         )
+        self.changes = Counter(
+            "vagus_changes", "Changes of running requests.", ["outcome"], registry=r
+        )
+        self.policies = PolicyMetrics(r)
         self.receipts = Counter(
             "vagus_receipts", "Receipts of steered requests.", ["outcome"], registry=r
         )
@@ -226,6 +233,8 @@ class Metrics:
                 self.requests.labels(method, code.name)
         for outcome in ("verified", "failed"):
             self.receipts.labels(outcome)
+        for outcome in ("made", "refused"):
+            self.changes.labels(outcome)
         for kind in ("plain", "steered"):
             self.cache_queries.labels(kind)
             self.cache_hits.labels(kind)
@@ -270,15 +279,16 @@ class Metrics:
         self.prompt_tokens.inc(len(running.request.token_ids))
         self.readout_bytes.inc(sinks.readout_bytes - self._readout_bytes_seen)
         self._readout_bytes_seen = sinks.readout_bytes
-        program = running.request.program
+        program, end = running.request.program, running.processed_end
+        steered = bool(program) or len(running.ledger.segments(end)) > 1
         if running.cached_tokens is not None:
             kind = "steered" if program else "plain"
             self.cache_queries.labels(kind).inc(len(running.request.token_ids))
             self.cache_hits.labels(kind).inc(running.cached_tokens)
-        if running.balanced is not None and program:
+        if running.balanced is not None and steered:
             self.receipts.labels("verified" if running.balanced else "failed").inc()
-        if program:
-            self.steered_tokens.inc(running.ledger.steered_tokens(running.processed_end))
+        if steered:
+            self.steered_tokens.inc(running.ledger.steered_tokens(end))
             doses: Multiset[str] = Multiset()
             for operation in program.operations:
                 doses[operation.concept] += sum(map(abs, operation.doses))  # type: ignore[assignment]

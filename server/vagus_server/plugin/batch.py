@@ -1,31 +1,26 @@
-"""The requests that a worker knows, and what the next forward pass must know of them.
+"""What the next forward pass must know of its requests.
 
-Runs once a step for every request in the batch, so what most requests need is kept in arrays
-and done for all at once; only requests near the bounds of their ranges are looked at singly.
+Runs once a step for every request in the batch, so what most requests need is done for all at
+once; only requests near the bounds of their ranges are looked at singly.
 """
 
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
 from vagus_kernels.step import RANGE, SCALE, Step
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.orders import RowFlags, covered
+from vagus_server.plugin.orders import covered
 from vagus_server.plugin.programs import Program, encode_program
-from vagus_server.plugin.slots import Slots
-from vagus_server.plugin.wire import Order
+from vagus_server.plugin.roster import NO_SLOT, Roster
 
 _NONE = np.zeros(0, dtype=np.int32)
-_NO_SLOT = -1
-#: Stands for requests without an order.
-_NOBODY = 0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The requests of a pass and their rows."""
+    """The requests of a pass, or their parts, and their rows."""
 
     ids: list[str]
     #: int32 [n, 5]: see `wire.Step.spans`.
@@ -35,7 +30,7 @@ class Layout:
 
 
 class Batch:
-    """Orders by request, and the message for each step.
+    """The message for each step.
 
     Args:
         config: sizes of the tables.
@@ -47,83 +42,13 @@ class Batch:
         self._config = config
         self._inverse_norms = inverse_norms
         self._table_rows = table_rows
-        self.slots = Slots(config.slots)
-        self._index: dict[str, int] = {}
-        self._free: list[int] = []
-        self._orders: list[Order | None] = []
-        self._flags: list[RowFlags] = []
-        self._grow(64)
-        self._free.remove(_NOBODY)
+        self.roster = Roster(config.slots)
         #: By slot: where its program acts or tests, and which steps it measures.
         self._sites = np.zeros((config.slots, config.sites), dtype=bool)
         self._measured: dict[int, np.ndarray] = {}
         self._measures = np.zeros(config.slots, dtype=np.int32)
         self._rows_before = 0
         self.layout: Layout | None = None
-
-    def _grow(self, count: int) -> None:
-        size = len(self._orders)
-        self._free += range(size + count - 1, size - 1, -1)
-        self._orders += [None] * count
-        self._flags += [RowFlags((), 0, 0)] * count
-        arrays = {"slot": 0, "steady_from": 0, "steady": 0, "scaled": 0}
-        for name, fill in arrays.items():
-            more = np.full(count, fill, dtype=np.int64)
-            old = getattr(self, f"_{name}", more[:0])
-            setattr(self, f"_{name}", np.concatenate([old, more]))
-
-    _slot: np.ndarray
-    _steady_from: np.ndarray
-    _steady: np.ndarray
-    #: Whether a request has envelopes.
-    _scaled: np.ndarray
-
-    def add(self, request_id: str, order: Order) -> None:
-        """Notes a request's order when it is first scheduled; again after a preemption."""
-        if request_id in self._index:
-            return
-        if not self._free:
-            self._grow(len(self._orders))
-        i = self._index[request_id] = self._free.pop()
-        flags = RowFlags.of(order)
-        self._orders[i], self._flags[i] = order, flags
-        self._steady_from[i], self._steady[i] = flags.steady_from, flags.steady
-        self._slot[i] = _NO_SLOT if order.operations else 0
-        self._scaled[i] = any(o.envelope is not None for o in order.operations)
-
-    def pause(self, request_id: str) -> None:
-        """Gives a preempted request's slot back; its order stays for when it resumes."""
-        i = self._index.get(request_id)
-        if i is not None:
-            self._release(i)
-
-    def finish(self, request_id: str) -> None:
-        """Forgets a request."""
-        i = self._index.pop(request_id, None)
-        if i is not None:
-            self._release(i)
-            self._orders[i] = None
-            self._free.append(i)
-
-    def _release(self, i: int) -> None:
-        order = self._orders[i]
-        if order is not None and self._slot[i] > 0:
-            self.slots.release(order.digest)
-            self._slot[i] = _NO_SLOT
-
-    def refers_to(self, vector: int) -> bool:
-        """Whether a known request's program uses a row of the vector bank."""
-        return any(
-            vector in (operation.vector, operation.gate and operation.gate.vector)
-            for order in self._orders
-            if order is not None
-            for operation in order.operations
-        )
-
-    @property
-    def known(self) -> int:
-        """Number of requests whose orders are held."""
-        return len(self._index)
 
     def begin(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> Step | None:
         """Lays out a pass's rows. None: nothing is steered or read, now or in the pass before.
@@ -133,16 +58,17 @@ class Batch:
             tokens: int [n], rows of each.
             starts: int [n], position of each one's first row.
         """
-        who = np.fromiter(map(self._index.get, ids, repeat(_NOBODY)), np.int64, len(ids))
+        ids, who, tokens, starts = self.roster.parts(ids, tokens, starts)
         if not who.any():
             self.layout = None
             return self._cleared()
+        roster = self.roster
         fresh = self._acquire(who)
         requests = np.zeros((len(who), 8), dtype=np.int32)
         requests[:, 0], requests[:, 1] = np.cumsum(tokens) - tokens, tokens
-        requests[:, 2], requests[:, 3] = self._slot[who], starts
-        steady = starts >= self._steady_from[who]
-        requests[:, 4] = np.where(steady, self._steady[who], 0)
+        requests[:, 2], requests[:, 3] = roster.slot[who], starts
+        steady = starts >= roster.steady_from[who]
+        requests[:, 4] = np.where(steady, roster.steady[who], 0)
         reads = (requests[:, 4] & READ_FLAG) != 0
         rows_read = [_rows(requests[reads])]
         ranges: list[tuple[int, int, int]] = []
@@ -150,12 +76,13 @@ class Batch:
             self._unsteady(requests[j], int(who[j]), ranges, rows_read)
         scales = self._scales(requests, who)
         return self._message(
-            list(ids),
+            ids,
             requests,
             np.array(ranges, dtype=np.int32).reshape(-1, RANGE),
             scales,
             fresh,
             np.sort(np.concatenate(rows_read)).astype(np.int32),
+            roster.marked[who] != 0,
             int(tokens.sum()),
         )
 
@@ -169,11 +96,11 @@ class Batch:
     def _acquire(self, who: np.ndarray) -> dict[int, Program]:
         """Slots for those who have none yet; the programs that must be written, by slot."""
         fresh: dict[int, Program] = {}
-        for i in who[self._slot[who] == _NO_SLOT].tolist():
-            order = self._orders[i]
-            assert order is not None
-            slot, new = self.slots.acquire(order.digest)
-            self._slot[i] = slot
+        roster = self.roster
+        for i in who[roster.slot[who] == NO_SLOT].tolist():
+            order = roster.order(i)
+            slot, new = roster.slots.acquire(order.digest)
+            roster.slot[i] = slot
             if new:
                 program = encode_program(order, self._config, self._inverse_norms)
                 fresh[slot] = program
@@ -190,18 +117,16 @@ class Batch:
         rows_read: list[np.ndarray],
     ) -> None:
         first, tokens, _, start = request[:4].tolist()
-        mine = self._flags[i].overlapping(start, tokens)
+        mine = self.roster.flags[i].overlapping(start, tokens)
         request[5], request[6] = len(ranges), len(mine)
         ranges += mine
-        order = self._orders[i]
-        assert order is not None
+        order = self.roster.order(i)
         rows_read.append(covered(order.read, start, tokens).astype(np.int64) + (first - start))
 
     def _scales(self, requests: np.ndarray, who: np.ndarray) -> np.ndarray:
         scales: list[tuple[int, int, int, int]] = []
-        for j in np.flatnonzero(self._scaled[who]).tolist():
-            order = self._orders[int(who[j])]
-            assert order is not None
+        for j in np.flatnonzero(self.roster.scaled[who]).tolist():
+            order = self.roster.order(int(who[j]))
             at = len(scales)
             for p, operation in enumerate(order.operations):
                 envelope = operation.envelope
@@ -219,14 +144,14 @@ class Batch:
         scales: np.ndarray,
         fresh: dict[int, Program],
         read: np.ndarray,
+        marked: np.ndarray,
         rows: int,
     ) -> Step:
         owner = np.searchsorted(requests[:, 0], read, side="right") - 1
-        steered = requests[:, 2] > 0
         spans = np.zeros((len(ids), 5), dtype=np.int32)
         spans[:, 0], spans[:, 1] = requests[:, 3], requests[:, 1]
         spans[:, 2] = np.bincount(owner, minlength=len(ids))
-        spans[:, 3] = np.where(steered, requests[:, 1], 0)
+        spans[:, 3] = np.where(marked, requests[:, 1], 0)
         spans[:, 4] = spans[:, 3] * self._measures[requests[:, 2]]
         self.layout = Layout(ids, spans, read - requests[owner, 0] + requests[owner, 3])
         before, self._rows_before = self._rows_before, rows
@@ -236,8 +161,8 @@ class Batch:
             scales,
             fresh,
             read,
-            _rows(requests[steered]).astype(np.int32),
-            self._measured_steps(requests[steered]),
+            _rows(requests[marked]).astype(np.int32),
+            self._measured_steps(requests[requests[:, 2] > 0]),
             rows,
             before,
         )

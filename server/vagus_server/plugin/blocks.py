@@ -14,14 +14,31 @@ from typing import Any
 import numpy as np
 
 from vagus_server.plugin import pin
+from vagus_server.plugin.course import Course, Segments, pieces
 from vagus_server.plugin.wire import Order, order_from_sampling_params
 
 _PARAMETERS = ("request", "start_token_idx", "end_token_idx", "start_mm_idx")
 _TAG = "vagus"
+#: Attribute of vLLM's Request.
+COURSE = "vagus_course"
 
 
-def block_key(order: Order, start: int, end: int) -> str | None:
+def block_key(segments: Segments, start: int, end: int) -> str | None:
     """What the block at [start, end) depends on beside its tokens; None for nothing."""
+    keys = [
+        (first - start, key)
+        for first, last, order in pieces(segments, start, end)
+        if (key := _key(order, first, last)) is not None
+    ]
+    if len(keys) == 1 and sum(1 for _ in pieces(segments, start, end)) == 1:
+        return keys[0][1]
+    return hashlib.sha256(repr(keys).encode()).hexdigest() if keys else None
+
+
+def _key(order: Order, start: int, end: int) -> str | None:
+    """The same for positions under one order."""
+    if not order.operations:
+        return None
     flags = np.zeros(end - start, dtype=np.int32)
     for p, operation in enumerate(order.operations):
         for first, last in operation.scope:
@@ -50,9 +67,9 @@ def install() -> None:
         request: Any, start_token_idx: int, end_token_idx: int, start_mm_idx: int
     ) -> tuple[tuple[Any, ...] | None, int]:
         keys, next_mm_idx = original(request, start_token_idx, end_token_idx, start_mm_idx)
-        order = _order_of(request)
-        if order is not None and order.operations:
-            key = block_key(order, start_token_idx, end_token_idx)
+        course = course_of(request)
+        if course is not None:
+            key = block_key(course.segments, start_token_idx, end_token_idx)
             if key is not None:
                 keys = (*(keys or ()), (_TAG, key))
         return keys, next_mm_idx
@@ -63,9 +80,10 @@ def install() -> None:
     block_pool.generate_block_hash_extra_keys = generate_block_hash_extra_keys
 
 
-def _order_of(request: Any) -> Order | None:
-    """The request's order, decoded once."""
-    if not hasattr(request, "vagus_order"):
-        request.vagus_order = order_from_sampling_params(request.sampling_params)
-    order: Order | None = request.vagus_order
-    return order
+def course_of(request: Any) -> Course | None:
+    """What a request is steered by, from its order, which is decoded once."""
+    if not hasattr(request, COURSE):
+        order = order_from_sampling_params(request.sampling_params)
+        setattr(request, COURSE, None if order is None else Course(order))
+    course: Course | None = getattr(request, COURSE)
+    return course

@@ -1,13 +1,27 @@
-"""vLLM's schedulers, which also carry readouts and marks to the frontend."""
+"""vLLM's schedulers, which also carry readouts and marks, and change running requests."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.request import RequestStatus
 
 from vagus_server.plugin import blocks
-from vagus_server.plugin.transport import STEP
-from vagus_server.plugin.wire import Step, steps_to_array
+from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.course import Course, frontier
+from vagus_server.plugin.transport import CHANGES, STEP
+from vagus_server.plugin.watch import Crossing, Watches
+from vagus_server.plugin.wire import (
+    FULL,
+    OVER,
+    News,
+    Order,
+    Sighting,
+    Step,
+    Switch,
+    decode_order,
+    news_to_array,
+)
 
 if TYPE_CHECKING:
     _Base: TypeAlias = Scheduler
@@ -18,23 +32,60 @@ else:
 class _Carrying(_Base):
     """Sends each step with the next outputs: prefill chunks alone bring none.
 
-    The whole step goes with the first output of a batch, whichever request that is of: one
-    array for all of them costs this process a copy, where an array for each would cost it
-    more than scheduling does. The frontend knows whose rows are whose.
+    All news go with the first output of a batch, whichever request that is of: one array for
+    all of them costs this process a copy, where an array for each would cost it more than
+    scheduling does. The frontend knows whose rows are whose.
+
+    A change of a running request reaches the workers with the first step that it concerns.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         blocks.install()
         super().__init__(*args, **kwargs)
-        self._vagus_steps: list[Step] = []
+        config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
+        shape = (len(config.readout_sites), config.concepts, 2)
+        self._vagus_news = News([], [], [])
+        self._vagus_watches = Watches(shape)
+        #: What the workers must be told, by request.
+        self._vagus_changes: dict[str, list[tuple[int, Order]]] = {}
+        self._vagus_ended: list[str] = []
+        #: Programs beyond each request's first that the workers have room for.
+        self._vagus_room = config.slots - 1 - self.max_num_running_reqs
+        self._vagus_in_flight = 2 * self.parallel_config.pipeline_parallel_size
+
+    def add_request(self, request: Any) -> None:
+        """As vLLM's; watches the request's policies."""
+        super().add_request(request)
+        course = blocks.course_of(request)
+        if course is not None and course.base.policies:
+            self._vagus_watches.add(
+                request.request_id, course.base.policies, request.num_prompt_tokens - 1
+            )
+
+    def schedule(self, *args: Any, **kwargs: Any) -> Any:
+        """As vLLM's, with the changes of the requests that are scheduled."""
+        self._forget_ended()
+        output = super().schedule(*args, **kwargs)
+        if self._vagus_changes:
+            due = [id for id in self._vagus_changes if id in output.num_scheduled_tokens]
+            setattr(output, CHANGES, {id: self._vagus_changes.pop(id) for id in due})
+        return output
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
-        """As vLLM's, with the steps since the last outputs attached."""
+        """As vLLM's, with the news since the last outputs attached."""
         step: Step | None = getattr(model_runner_output, STEP, None)
+        watched = {}
         if step is not None:
-            self._vagus_steps.append(step)
+            self._vagus_news.steps.append(step)
+            if len(self._vagus_watches):
+                mine = (id for id in step.ids if id in self._vagus_watches)
+                watched = {id: self.requests[id] for id in mine if id in self.requests}
         results = super().update_from_output(scheduler_output, model_runner_output)
-        if self._vagus_steps:
+        if step is not None and watched:
+            ends = {id: request.num_tokens - 1 for id, request in watched.items()}
+            for crossing in self._vagus_watches.see(step, ends):
+                self._act(watched[crossing.id], crossing)
+        if self._vagus_news:
             self._attach(results)
         return results
 
@@ -42,10 +93,81 @@ class _Carrying(_Base):
         # One frontend: engine settings with several are refused (see `pin`).
         for outputs in results.values():
             if outputs.outputs:
-                outputs.outputs[0].routed_experts = steps_to_array(self._vagus_steps)
-                self._vagus_steps = []
+                outputs.outputs[0].routed_experts = news_to_array(self._vagus_news)
+                self._vagus_news = News([], [], [])
         if not self.requests:
-            self._vagus_steps = []
+            self._vagus_news = News([], [], [])
+
+    def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        # Its policies have its last token still to see.
+        self._vagus_ended.append(request.request_id)
+        return super()._free_request(request, *args, **kwargs)
+
+    def _forget_ended(self) -> None:
+        for request_id in self._vagus_ended:
+            self._vagus_watches.remove(request_id)
+            self._vagus_changes.pop(request_id, None)
+        self._vagus_ended.clear()
+
+    def vagus_change(self, request_id: str, number: int, data: bytes) -> int:
+        """Changes a running request's own program.
+
+        Args:
+            request_id: vLLM's internal one.
+            number: of the program among the request's, see `Switch.base`.
+            data: its order.
+
+        Returns:
+            The first position that it holds for; OVER when the request has ended, FULL when
+            there is no room for one more program.
+        """
+        request = self.requests.get(request_id)
+        course = None if request is None else blocks.course_of(request)
+        if request is None or course is None or request.is_finished():
+            return OVER
+        if not self._vagus_has_room():
+            return FULL
+        start = frontier(request, self._vagus_in_flight)
+        self._turn(request, course, start, course.rebase(number, decode_order(data), start))
+        return start
+
+    def _vagus_has_room(self) -> bool:
+        courses = (getattr(request, blocks.COURSE, None) for request in self.requests.values())
+        extra = sum(len(c.digests) for c in courses if c is not None and c.changed)
+        return extra < self._vagus_room
+
+    def _act(self, request: Any, crossing: Crossing) -> None:
+        """What a policy's crossing leads to, if the request goes on."""
+        course = blocks.course_of(request)
+        assert course is not None
+        failed, begins, policy = False, crossing.begins, crossing.policy
+        asked = course.base.policies[policy]
+        going = request.request_id in self.requests and not request.is_finished()
+        stops = going and begins and asked.stops
+        if stops:
+            self.finish_requests(request.request_id, RequestStatus.FINISHED_ABORTED)
+        elif going and asked.operations:
+            start = frontier(request, self._vagus_in_flight)
+            if begins and not self._vagus_has_room():
+                failed = True
+            elif begins:
+                self._turn(request, course, start, course.begin(policy, start))
+            elif policy in course.acting:
+                self._turn(request, course, start, course.cease(policy, start))
+        self._vagus_news.sightings.append(
+            Sighting(crossing.id, policy, begins, crossing.position, crossing.value, stops, failed)
+        )
+
+    def _turn(self, request: Any, course: Course, start: int, order: Order) -> None:
+        """Tells of a change, and keys the blocks by it that are not full yet."""
+        request_id = request.request_id
+        # vLLM has hashed blocks as soon as their tokens were known; they are processed later.
+        del request.block_hashes[start // self.hash_block_size :]
+        request.update_block_hashes()
+        self._vagus_changes.setdefault(request_id, []).append((start, order))
+        self._vagus_news.switches.append(
+            Switch(request_id, start, course.number, tuple(course.acting))
+        )
 
 
 class SteeringScheduler(_Carrying, Scheduler):
@@ -57,3 +179,16 @@ class SteeringAsyncScheduler(_Carrying, AsyncScheduler):
 
     A plain Scheduler subclass would silently switch asynchronous scheduling off.
     """
+
+
+def install() -> None:
+    """Lets the frontend reach `vagus_change` of the scheduler in the engine's process."""
+    from vllm.v1.engine.core import EngineCore
+
+    def vagus_change(core: Any, request_id: str, number: int, data: bytes) -> int:
+        return int(core.scheduler.vagus_change(request_id, number, data))
+
+    EngineCore.vagus_change = vagus_change
+
+
+install()

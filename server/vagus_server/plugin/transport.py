@@ -12,6 +12,8 @@ from vagus_server.plugin.wire import Step
 
 #: Attribute of vLLM's ModelRunnerOutput that carries our Step to the scheduler.
 STEP = "vagus_step"
+#: Attribute of vLLM's SchedulerOutput that carries changes of requests to the workers.
+CHANGES = "vagus_changes"
 
 
 def attach_step(output: Any, collected: Collected, layout: Layout, runner: Any) -> Any:

@@ -2,7 +2,8 @@
 
 An `Order` goes with a request to the worker (in SamplingParams.extra_args, as bytes). A `Step`
 comes back: what one forward pass did to all requests that have an order, in a few arrays. The
-scheduler passes it on to the frontend with the next outputs.
+scheduler passes it on to the frontend with the next outputs, in a `News`, with what else it has
+to tell: from where on a request runs under another program, and what its policies found.
 
 Scopes and readout selections travel as half-open ranges of absolute positions: the frontend
 resolves phases, turns and the like, so that the worker needs to know nothing of them.
@@ -59,6 +60,34 @@ class OrderOperation(msgspec.Struct, frozen=True, array_like=True):
     envelope: OrderEnvelope | None = None
 
 
+class OrderPolicy(msgspec.Struct, frozen=True, array_like=True):
+    """A condition on a smoothed readout of generated tokens, and what steers while it holds.
+
+    z = sign * (<x, w> / |w| - mean) / deviation, after steering, smoothed as s += share (z - s).
+    The policy begins to act where s >= begin, and ceases where s < cease.
+    """
+
+    #: Index among the readout sites, and among the concepts read there.
+    site: int
+    concept: int
+    mean: float
+    deviation: float
+    #: -1 for conditions that hold below a bound.
+    sign: int
+    begin: float
+    cease: float
+    #: Share of a new token in the mean.
+    share: float
+    #: Tokens that must have been seen before it can begin.
+    after: int
+    #: What is appended to the program while it acts; empty for policies that only tell.
+    operations: tuple[OrderOperation, ...] = ()
+    #: SHA-256 of what the device tables hold of them.
+    digest: bytes = b""
+    #: Whether the request ends when it begins.
+    stops: bool = False
+
+
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """What one request asks of the device."""
 
@@ -69,6 +98,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     read: tuple[Range, ...] = ()
     #: What is summed up, for extracting concepts: a group, and [start, end) of positions.
     tap: tuple[tuple[int, int, int], ...] = ()
+    #: Watched by the scheduler.
+    policies: tuple[OrderPolicy, ...] = ()
 
 
 _order_decoder = msgspec.msgpack.Decoder(Order)
@@ -76,7 +107,17 @@ _order_decoder = msgspec.msgpack.Decoder(Order)
 
 def order_to_extra_args(order: Order) -> dict[str, Any]:
     """The value for SamplingParams.extra_args."""
-    return {KEY: msgspec.msgpack.encode(order)}
+    return {KEY: encode_order(order)}
+
+
+def encode_order(order: Order) -> bytes:
+    """An order as bytes, for a change of a running request."""
+    return msgspec.msgpack.encode(order)
+
+
+def decode_order(data: bytes) -> Order:
+    """Reads an order back."""
+    return _order_decoder.decode(data)
 
 
 def order_from_sampling_params(sampling_params: Any) -> Order | None:
@@ -110,14 +151,57 @@ class Step(msgspec.Struct, array_like=True):
         return np.frombuffer(getattr(self, name), dtype=dtype).reshape(shape)
 
 
-_steps_decoder = msgspec.msgpack.Decoder(list[Step])
+class Switch(msgspec.Struct, frozen=True, array_like=True):
+    """From a position on, a request runs under another program."""
+
+    id: str
+    start: int
+    #: Which of the request's own programs: 0 is the one it came with, n the n-th change's.
+    base: int
+    #: Indices of its policies that add to it, ascending.
+    policies: tuple[int, ...]
 
 
-def steps_to_array(steps: list[Step]) -> np.ndarray:
-    """Packs steps into uint8 [n], the one free field of vLLM's EngineCoreOutput."""
-    return np.frombuffer(msgspec.msgpack.encode(steps), dtype=np.uint8)
+class Sighting(msgspec.Struct, frozen=True, array_like=True):
+    """A policy began or ceased to act."""
+
+    id: str
+    policy: int
+    begins: bool
+    #: The token whose readout decided it.
+    position: int
+    #: The smoothed z there.
+    value: float
+    #: Whether the request ends with this.
+    stops: bool = False
+    #: Whether the policy steers, and there was no room for its program.
+    failed: bool = False
 
 
-def steps_from_array(array: np.ndarray) -> list[Step]:
-    """Unpacks steps."""
-    return _steps_decoder.decode(array.tobytes())
+#: Instead of a position, where a change cannot be made: the request has ended, or there is no
+#: room for one more program.
+OVER, FULL = -1, -2
+
+
+class News(msgspec.Struct, array_like=True):
+    """What the frontend is told with a set of outputs."""
+
+    steps: list[Step]
+    switches: list[Switch] = []
+    sightings: list[Sighting] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.switches or self.sightings)
+
+
+_news_decoder = msgspec.msgpack.Decoder(News)
+
+
+def news_to_array(news: News) -> np.ndarray:
+    """Packs news into uint8 [n], the one free field of vLLM's EngineCoreOutput."""
+    return np.frombuffer(msgspec.msgpack.encode(news), dtype=np.uint8)
+
+
+def news_from_array(array: np.ndarray) -> News:
+    """Unpacks news."""
+    return _news_decoder.decode(array.tobytes())

@@ -23,7 +23,7 @@ from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.sites import Decoder, install
 from vagus_server.plugin.stages import Collected
 from vagus_server.plugin.tables import Tables
-from vagus_server.plugin.transport import attach_step
+from vagus_server.plugin.transport import CHANGES, attach_step
 from vagus_server.plugin.wire import order_from_sampling_params
 
 if TYPE_CHECKING or not current_platform.is_cpu():
@@ -121,13 +121,16 @@ class SteeringWorker(Worker):
     def execute_model(self, scheduler_output: Any) -> Any:
         """One forward pass, with the orders of its requests in place."""
         for request_id in scheduler_output.finished_req_ids:
-            self.batch.finish(request_id)
+            self.batch.roster.finish(request_id)
         for request_id in scheduler_output.preempted_req_ids or ():
-            self.batch.pause(request_id)
+            self.batch.roster.pause(request_id)
         for new in scheduler_output.scheduled_new_reqs:
             order = order_from_sampling_params(new.sampling_params)
             if order is not None:
-                self.batch.add(new.req_id, order)
+                self.batch.roster.add(new.req_id, order)
+        for request_id, changes in getattr(scheduler_output, CHANGES, {}).items():
+            for start, order in changes:
+                self.batch.roster.change(request_id, start, order)
         self.batch.layout = None  # a pass without real rows sends nothing
         return super().execute_model(scheduler_output)
 
@@ -161,7 +164,7 @@ class SteeringWorker(Worker):
         False, and nothing is written, while a request that is known here refers to them: a
         request can be over for the frontend and still run here for a step.
         """
-        if self.batch.refers_to(index):
+        if self.batch.roster.refers_to(index):
             return False
         self.tables.put_vectors(index, data)
         return True
@@ -173,7 +176,7 @@ class SteeringWorker(Worker):
 
     def vagus_usage(self) -> dict[str, int]:
         """Requests and slots that this worker holds: both are 0 when nothing runs."""
-        return {"requests": self.batch.known, "slots": self.batch.slots.used}
+        return {"requests": len(self.batch.roster), "slots": self.batch.roster.slots.used}
 
 
 def _max_rows(vllm_config: Any) -> int:

@@ -7,19 +7,24 @@ import grpc
 import numpy as np
 
 from vagus.v1 import generation_service_pb2 as pb
-from vagus.v1 import readout_pb2, steering_pb2
-from vagus_server.engine.engine import EngineOutput, EngineUnavailable, Running
+from vagus.v1 import readout_pb2
+from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput
+from vagus_server.engine.running import EngineUnavailable, Running
 from vagus_server.errors import ApiError, invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection
+from vagus_server.services.policy import event_message
 from vagus_server.services.prompt import PromptEncoder
-from vagus_server.steering.program import Program
-from vagus_server.steering.receipt import Ledger
+from vagus_server.services.receipt import receipt_message
 
 #: Largest message in either direction, in bytes.
 MAX_MESSAGE_BYTES = 16 << 20
 
-_REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
+_REASONS = {
+    "stop": pb.FINISH_REASON_STOP,
+    "length": pb.FINISH_REASON_LENGTH,
+    STOPPED_BY_POLICY: pb.FINISH_REASON_POLICY,
+}
 
 
 class Answer:
@@ -28,6 +33,7 @@ class Answer:
     Args:
         encoder: for the tokens' texts.
         norms: mean residual norm of each site.
+        prompt_tokens: length of the prompt.
         selection: what is read; None reads nothing.
         renderer: renders it; None exactly when selection is.
     """
@@ -36,6 +42,7 @@ class Answer:
         self,
         encoder: PromptEncoder,
         norms: Sequence[float],
+        prompt_tokens: int,
         selection: Selection | None,
         renderer: Renderer | None,
     ) -> None:
@@ -44,16 +51,32 @@ class Answer:
         self._selection = selection
         self._renderer = renderer
         self._first = True
-        self._position = 0
+        self._layout_told = False
+        self._events = 0
+        # The state out of which the first token is chosen is the last prompt token's.
+        self._position = prompt_tokens - 1
+
+    def read(self, selection: Selection | None, renderer: Renderer | None) -> int:
+        """Reads otherwise from the next token on; returns the position of its readout.
+
+        Every generated token's row must be kept for that; see `Sink`.
+        """
+        self._selection, self._renderer = selection, renderer
+        self._layout_told = False
+        return self._position
 
     def message(self, running: Running, output: EngineOutput) -> pb.StreamGenerateResponse:
         """The message for an output."""
         message = pb.StreamGenerateResponse(text=output.text)
+        for event in running.events[self._events :]:
+            message.policy_events.append(event_message(event))
+        self._events = len(running.events)
         if self._first:
             self._first = False
-            # The state out of which the first token is chosen is the last prompt token's.
-            self._position = len(running.request.token_ids) - 1
             self._add_prompt(message, running)
+        if self._renderer is not None and not self._layout_told:
+            self._layout_told = True
+            message.layout.CopyFrom(self._renderer.layout())
         for i, token_id in enumerate(output.token_ids):
             message.tokens.append(self._token(token_id, i, running, output))
             self._position += 1
@@ -64,7 +87,6 @@ class Answer:
     def _add_prompt(self, message: pb.StreamGenerateResponse, running: Running) -> None:
         if self._selection is None or self._renderer is None:
             return
-        message.layout.CopyFrom(self._renderer.layout())
         prompt_tokens = len(running.request.token_ids)
         for position in self._selection.prompt_positions(prompt_tokens):
             row = checked_row(running, position, self._renderer.readout_sites)
@@ -74,11 +96,10 @@ class Answer:
         self, token_id: int, i: int, running: Running, output: EngineOutput
     ) -> pb.GeneratedToken:
         token = pb.GeneratedToken(id=token_id, text=self._encoder.token_text(token_id))
-        if self._selection is not None and self._renderer is not None:
-            if self._selection.generation:
-                row = checked_row(running, self._position, self._renderer.readout_sites)
-                token.readout.CopyFrom(self._renderer.token(self._position, row))
-            running.sink.rows.pop(self._position, None)
+        if self._renderer is not None and self._selection and self._selection.generation:
+            row = checked_row(running, self._position, self._renderer.readout_sites)
+            token.readout.CopyFrom(self._renderer.token(self._position, row))
+        running.sink.rows.pop(self._position, None)
         if output.logprobs is not None and i < len(output.logprobs):
             self._add_logprobs(token, output.logprobs[i], running)
         return token
@@ -110,10 +131,11 @@ class Answer:
             finish.stop = output.stop_reason
         elif output.stop_reason is not None:
             finish.stop_token_id = output.stop_reason
-        if request.program:
-            finish.receipt.CopyFrom(
-                receipt_message(request.program, running.ledger, running.processed_end, self._norms)
-            )
+        if running.stopped_by is not None:
+            finish.policy = running.stopped_by.name
+        receipt = receipt_message(running, self._norms)
+        if receipt is not None:
+            finish.receipt.CopyFrom(receipt)
         turn = turn_message(running, self._selection, self._renderer)
         if turn is not None:
             finish.turn.CopyFrom(turn)
@@ -162,33 +184,3 @@ def checked_row(running: Running, position: int, readout_sites: Sequence[int]) -
             position=position,
         )
     return row
-
-
-def receipt_message(
-    program: Program, ledger: Ledger, end: int, norms: Sequence[float]
-) -> steering_pb2.Receipt:
-    """The receipt for the positions before end; `norms` are the sites' mean residual norms."""
-    receipt = steering_pb2.Receipt(
-        program_digest=program.digest.hex(),
-        cached_tokens=ledger.cached_tokens,
-        processed_tokens=ledger.processed_tokens(end),
-    )
-    for i, operation in enumerate(program.operations):
-        entry = receipt.operations.add(
-            concept=operation.concept,
-            concept_digest=operation.vectors.digest,
-            tokens_in_scope=ledger.in_scope(i, end),
-            gated=operation.gate is not None,
-        )
-        for count, a in zip(ledger.counts(i, end), operation.a, strict=True):
-            site = entry.sites.add(
-                site=count.site,
-                tokens=count.tokens,
-                first_position=count.first,
-                last_position=count.last,
-                mean_dose=count.mean_step / norms[count.site],
-                max_dose=count.max_step / norms[count.site],
-            )
-            if operation.constant:
-                site.length, site.dose = a, a / norms[count.site]
-    return receipt

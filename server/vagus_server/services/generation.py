@@ -6,18 +6,10 @@ from contextlib import aclosing
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
-from vagus_server.engine.engine import EngineRequest
-from vagus_server.readouts.render import Renderer
-from vagus_server.readouts.selection import resolve_selection
-from vagus_server.services.answer import Answer, check_answer_size
-from vagus_server.services.context import (
-    REQUEST_ID_KEY,
-    ServicerContext,
-    check_deadline,
-    check_request_id,
-    current_call,
-)
-from vagus_server.services.sampling import sampling_arguments
+from vagus_server.engine.running import Running
+from vagus_server.services.context import REQUEST_ID_KEY, ServicerContext, current_call
+from vagus_server.services.converse import Changes, first_message
+from vagus_server.services.prepare import Prepared, prepare
 from vagus_server.services.served import Served
 
 
@@ -32,10 +24,11 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     ) -> pb.GenerateResponse:
         """Collects the stream into one answer."""
         response = pb.GenerateResponse()
-        async for message in self._run(request.spec, context, whole=True):
+        async for message in self._run(prepare(self._served, request.spec, context, whole=True)):
             response.text += message.text
             response.tokens.extend(message.tokens)
             response.prompt_readouts.extend(message.prompt_readouts)
+            response.policy_events.extend(message.policy_events)
             if message.HasField("layout"):
                 response.layout.CopyFrom(message.layout)
             if message.HasField("finish"):
@@ -46,83 +39,60 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         self, request: pb.StreamGenerateRequest, context: ServicerContext
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
         """Streams each output of the engine as one message."""
-        async with aclosing(self._run(request.spec, context, whole=False)) as messages:
+        prepared = prepare(self._served, request.spec, context)
+        async with aclosing(self._run(prepared)) as messages:
             first = True
             async for message in messages:
                 if first:
-                    # An empty frame of initial metadata looks like none to gRPC in Python.
-                    request_id = current_call.get().request_id
-                    await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
+                    await _send_request_id(context)
                     first = False
                 yield message
 
+    async def Converse(  # noqa: N802
+        self, requests: AsyncIterator[pb.ConverseRequest], context: ServicerContext
+    ) -> AsyncIterator[pb.ConverseResponse]:
+        """Streams as StreamGenerate does, and takes changes meanwhile."""
+        spec = await first_message(requests)
+        prepared = prepare(self._served, spec, context, field="start", live=True)
+        changes = Changes(self._served, prepared, requests)
+        async with aclosing(self._run(prepared, changes)) as messages:
+            first = True
+            async for message in messages:
+                if first:
+                    await _send_request_id(context)
+                    first = False
+                for changed in await changes.answers(last=message.HasField("finish")):
+                    yield pb.ConverseResponse(changed=changed)
+                yield pb.ConverseResponse(output=message)
+
     async def _run(
-        self, spec: pb.GenerationSpec, context: ServicerContext, *, whole: bool
+        self, prepared: Prepared, changes: Changes | None = None
     ) -> AsyncGenerator[pb.StreamGenerateResponse]:
-        request, answer = self._prepare(spec, context, whole)
+        request, answer = prepared.request, prepared.answer
         served = self._served
         start = time.perf_counter()
         running = served.engine.submit(request)
+        if changes is not None:
+            changes.begin(running)
         with served.metrics.running(request.program) as progress:
             try:
                 async with aclosing(running.outputs()) as outputs:
                     async for output in outputs:
                         progress.tokens(len(output.token_ids), time.perf_counter() - start)
+                        self._note_policies(running)
                         yield answer.message(running, output)
             finally:
+                if changes is not None:
+                    changes.end()
                 served.engine.close(request)
                 served.metrics.finished(running, served.engine.sinks)
 
-    def _prepare(
-        self, spec: pb.GenerationSpec, context: ServicerContext, whole: bool
-    ) -> tuple[EngineRequest, Answer]:
-        """Validates everything before anything is admitted.
+    def _note_policies(self, running: Running) -> None:
+        for event in running.new_events():
+            self._served.metrics.policies.event(event.policy.name, event.kind)
 
-        `whole`: the answer is one message, not one per output.
-        """
-        served, call = self._served, current_call.get()
-        check_request_id(spec.request_id, "spec.request_id")
-        if spec.request_id:
-            call.request_id = spec.request_id
-        check_deadline(context)
-        adapter = served.check_model(spec.model)
-        served.check_pack(spec.pack)
-        prompt = served.encoder.encode(spec.prompt, "spec.prompt", add_generation_prompt=True)
-        token_ids = prompt.ids
-        sampling = sampling_arguments(
-            spec.sampling,
-            served.max_model_len - len(token_ids),
-            served.vocabulary_size,
-            "spec.sampling",
-        )
-        if spec.sampling.HasField("structure"):
-            sampling["structured_outputs"] = served.structures.argument(
-                spec.sampling.structure, "spec.sampling.structure"
-            )
-        program = served.resolver.resolve(spec.program, prompt.map, "spec.program", call.tenant)
-        selection = renderer = None
-        if spec.HasField("readouts"):
-            selection = resolve_selection(
-                spec.readouts,
-                served.pack,
-                served.readout_sites,
-                "spec.readouts",
-                served.registry.own(call.tenant),
-            )
-            renderer = Renderer(selection, served.pack, served.readout_sites)
-            tokens = len(selection.prompt_positions(len(token_ids)))
-            if whole and selection.generation:
-                tokens += sampling["max_tokens"]
-            check_answer_size(selection, tokens, "spec.readouts")
-        served.check_unused(call.request_id, call.request_id)
-        served.check_room()
-        request = EngineRequest(
-            request_id=call.request_id,
-            token_ids=token_ids,
-            sampling=sampling,
-            program=program,
-            read=selection.positions(len(token_ids)) if selection else (),
-            tenant=call.tenant,
-            adapter=adapter,
-        )
-        return request, Answer(served.encoder, served.pack.residual_norms, selection, renderer)
+
+async def _send_request_id(context: ServicerContext) -> None:
+    # An empty frame of initial metadata looks like none to gRPC in Python.
+    request_id = current_call.get().request_id
+    await context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))

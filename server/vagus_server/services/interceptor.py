@@ -4,16 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from vagus_server.engine.engine import EngineUnavailable, ReceiptMismatch
-from vagus_server.engine.rows import BankFull
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
+from vagus_server.services.failure import as_api_error
 from vagus_server.services.unknown import check_known
 
 logger = logging.getLogger("vagus.server")
@@ -50,6 +50,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(
                 self._upload(method, handler.stream_unary), parse, handler.response_serializer
             )
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._converse(method, handler.stream_stream), parse, handler.response_serializer
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(method, handler.unary_stream), parse, handler.response_serializer
@@ -83,6 +87,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         yield response
                 finally:
                     await responses.aclose()
+
+        return handle
+
+    def _converse(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+            guard = _Guard(method, context, self._metrics)
+            async with guard, aclosing(behavior(_checked(requests), context)) as responses:
+                async for response in responses:
+                    yield response
 
         return handle
 
@@ -143,7 +156,7 @@ class _Guard:
             late = remaining is not None and remaining <= _DEADLINE_SLACK
             self._count(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         elif isinstance(error, Exception):
-            await self._fail(_as_api_error(error, self._call))
+            await self._fail(as_api_error(error, self._call))
 
     async def _fail(self, error: ApiError) -> None:
         self._count(error.code)
@@ -152,39 +165,3 @@ class _Guard:
 
     def _count(self, code: grpc.StatusCode) -> None:
         self._metrics.request(self._method, code.name, time.perf_counter() - self._start)
-
-
-def _as_api_error(error: Exception, call: Call) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, EngineUnavailable):
-        return ApiError(
-            grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE", "the engine is not running"
-        )
-    if isinstance(error, BankFull):
-        return ApiError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "VECTOR_BANK_FULL",
-            f"all {error.capacity} rows of the vector bank hold concepts that are registered or "
-            "in use",
-            capacity=error.capacity,
-            in_use=error.capacity,
-        )
-    if isinstance(error, ReceiptMismatch):
-        logger.error("request %s: the receipt does not balance: %s", call.request_id, error)
-        found = error.mismatch
-        return ApiError(
-            grpc.StatusCode.INTERNAL,
-            "RECEIPT_MISMATCH",
-            "the device's count of steered tokens differs from the program; do not trust the "
-            "output",
-            operation=found.operation,
-            site=found.site,
-            expected=found.expected,
-            counted=found.counted,
-        )
-    # The text of an unforeseen exception may hold paths, prompts or secrets: log, not send.
-    logger.error("request %s failed", call.request_id, exc_info=error)
-    return ApiError(
-        grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error occurred; see the server's log"
-    )

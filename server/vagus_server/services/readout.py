@@ -9,17 +9,19 @@ import numpy as np
 from vagus.v1 import readout_pb2
 from vagus.v1 import readout_service_pb2 as pb
 from vagus.v1 import readout_service_pb2_grpc as pb_grpc
-from vagus_server.engine.engine import EngineRequest, Running
+from vagus_server.engine.request import EngineRequest
+from vagus_server.engine.running import Running
 from vagus_server.errors import invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection, resolve_selection
-from vagus_server.services.answer import check_answer_size, checked_row, receipt_message
+from vagus_server.services.answer import check_answer_size, checked_row
 from vagus_server.services.context import (
     ServicerContext,
     check_deadline,
     check_request_id,
     current_call,
 )
+from vagus_server.services.receipt import receipt_message
 from vagus_server.services.served import Served
 
 _MAX_INPUTS = 64
@@ -130,13 +132,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         if rows:
             total = np.stack(rows).sum(axis=0, dtype=np.float64)
             result.mean.CopyFrom(renderer.turn(total, len(rows)))
-        if running.request.program:
-            result.receipt.CopyFrom(
-                receipt_message(
-                    running.request.program,
-                    running.ledger,
-                    running.processed_end,
-                    self._served.pack.residual_norms,
-                )
-            )
+        receipt = receipt_message(running, self._served.pack.residual_norms)
+        if receipt is not None:
+            result.receipt.CopyFrom(receipt)
         return result

@@ -1,6 +1,7 @@
 """What is served: the engine, the pack, and what every service needs of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 
@@ -9,6 +10,8 @@ from vagus_server.engine.engine import Engine
 from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
+from vagus_server.policies.file import PolicySet, read_policies
+from vagus_server.policies.policies import Policies
 from vagus_server.services.prompt import PromptEncoder
 from vagus_server.services.structure import Structures
 from vagus_server.steering.resolve import Resolver
@@ -28,10 +31,23 @@ class Limits:
 
 
 class Served:
-    """One served model with its pack and the concepts uploaded for it."""
+    """One served model with its pack, the concepts uploaded for it, and its policies.
+
+    Args:
+        policies: their file; None is none.
+
+    Raises:
+        PolicyError: the file cannot be used.
+    """
 
     def __init__(
-        self, name: str, engine: Engine, metrics: Metrics, limits: Limits, registry: Registry
+        self,
+        name: str,
+        engine: Engine,
+        metrics: Metrics,
+        limits: Limits,
+        registry: Registry,
+        policies: Path | None = None,
     ) -> None:
         config = engine.llm.vllm_config.model_config
         self.name = name
@@ -47,7 +63,24 @@ class Served:
             engine.llm.get_tokenizer(), self.vocabulary_size, self.max_model_len
         )
         self.structures = Structures(engine.llm.vllm_config, engine.llm.get_tokenizer())
-        self.resolver = Resolver(registry, engine.plugin.operations, limits.max_dose)
+        operations = engine.plugin.operations
+        self.resolver = Resolver(registry, operations, limits.max_dose)
+        self.policies = Policies(policies, self._read_policies, operations)
+        self._show_policies()
+
+    def _read_policies(self, path: Path) -> PolicySet:
+        return read_policies(path, self.pack, self.resolver, self.limits.max_dose)
+
+    def _show_policies(self) -> None:
+        names = [policy.name for policy in self.policies.current.policies]
+        self.metrics.policies.show(names)
+
+    def refresh_policies(self) -> None:
+        """Takes the file of policies anew if it has changed and can be used."""
+        taken = self.policies.refresh()
+        if taken is not None:
+            self.metrics.policies.reloaded(taken)
+            self._show_policies()
 
     def check_model(self, name: str) -> str:
         """Returns the adapter's name where name is one's, or "" where it is the model's or empty.

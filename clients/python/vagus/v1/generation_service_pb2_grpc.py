@@ -49,6 +49,11 @@ class GenerationServiceStub:
                 request_serializer=vagus_dot_v1_dot_generation__service__pb2.StreamGenerateRequest.SerializeToString,
                 response_deserializer=vagus_dot_v1_dot_generation__service__pb2.StreamGenerateResponse.FromString,
                 _registered_method=True)
+        self.Converse = channel.stream_stream(
+                '/vagus.v1.GenerationService/Converse',
+                request_serializer=vagus_dot_v1_dot_generation__service__pb2.ConverseRequest.SerializeToString,
+                response_deserializer=vagus_dot_v1_dot_generation__service__pb2.ConverseResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
@@ -75,6 +80,16 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Converse(self, request_iterator, context):
+        """Generates and streams as StreamGenerate does, while the caller changes the
+        program or what is read. The first message carries `start`, each later one
+        a change; each change is answered by one `changed`, in order, before the
+        last output. The caller may close its side at any time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -87,6 +102,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.StreamGenerate,
                     request_deserializer=vagus_dot_v1_dot_generation__service__pb2.StreamGenerateRequest.FromString,
                     response_serializer=vagus_dot_v1_dot_generation__service__pb2.StreamGenerateResponse.SerializeToString,
+            ),
+            'Converse': grpc.stream_stream_rpc_method_handler(
+                    servicer.Converse,
+                    request_deserializer=vagus_dot_v1_dot_generation__service__pb2.ConverseRequest.FromString,
+                    response_serializer=vagus_dot_v1_dot_generation__service__pb2.ConverseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +168,33 @@ class GenerationService:
             '/vagus.v1.GenerationService/StreamGenerate',
             vagus_dot_v1_dot_generation__service__pb2.StreamGenerateRequest.SerializeToString,
             vagus_dot_v1_dot_generation__service__pb2.StreamGenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Converse(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/vagus.v1.GenerationService/Converse',
+            vagus_dot_v1_dot_generation__service__pb2.ConverseRequest.SerializeToString,
+            vagus_dot_v1_dot_generation__service__pb2.ConverseResponse.FromString,
             options,
             channel_credentials,
             insecure,

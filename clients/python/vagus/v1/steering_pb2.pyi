@@ -164,16 +164,34 @@ class Envelope(_message.Message):
     def __init__(self, ramp_tokens: _Optional[int] = ..., half_life_tokens: _Optional[float] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("program_digest", "operations", "cached_tokens", "processed_tokens")
+    __slots__ = ("program_digest", "operations", "cached_tokens", "processed_tokens", "changes")
     PROGRAM_DIGEST_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PROCESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
     program_digest: str
     operations: _containers.RepeatedCompositeFieldContainer[OperationReceipt]
     cached_tokens: int
     processed_tokens: int
-    def __init__(self, program_digest: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[OperationReceipt, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., processed_tokens: _Optional[int] = ...) -> None: ...
+    changes: _containers.RepeatedCompositeFieldContainer[ProgramReceipt]
+    def __init__(self, program_digest: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[OperationReceipt, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., processed_tokens: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[ProgramReceipt, _Mapping]]] = ...) -> None: ...
+
+class ProgramReceipt(_message.Message):
+    __slots__ = ("change_id", "policies", "from_position", "to_position", "program_digest", "operations")
+    CHANGE_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    FROM_POSITION_FIELD_NUMBER: _ClassVar[int]
+    TO_POSITION_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    change_id: str
+    policies: _containers.RepeatedScalarFieldContainer[str]
+    from_position: int
+    to_position: int
+    program_digest: str
+    operations: _containers.RepeatedCompositeFieldContainer[OperationReceipt]
+    def __init__(self, change_id: _Optional[str] = ..., policies: _Optional[_Iterable[str]] = ..., from_position: _Optional[int] = ..., to_position: _Optional[int] = ..., program_digest: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[OperationReceipt, _Mapping]]] = ...) -> None: ...
 
 class OperationReceipt(_message.Message):
     __slots__ = ("concept", "sites", "tokens_in_scope", "gated", "concept_digest")

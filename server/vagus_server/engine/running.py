@@ -1,0 +1,219 @@
+"""A request while it runs: its outputs, its evidence, and changes of what steers it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vagus_server.concepts.vectors import Vectors
+from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest
+from vagus_server.engine.sink import Sink
+from vagus_server.plugin.wire import FULL, OVER, Order, Switch
+from vagus_server.policies.policy import Policy
+from vagus_server.steering.program import Program
+from vagus_server.steering.receipt import Ledger, Mismatch
+
+if TYPE_CHECKING:
+    from vagus_server.engine.engine import Engine
+
+#: How often it is asked, in seconds, whether vLLM knows a request that is being submitted.
+_SUBMIT_SECONDS = 0.002
+
+
+class EngineUnavailable(RuntimeError):
+    """The engine has died or was shut down."""
+
+
+class ReceiptMismatch(RuntimeError):
+    """The device did not do what the request asked."""
+
+    def __init__(self, mismatch: Mismatch) -> None:
+        super().__init__(str(mismatch))
+        self.mismatch = mismatch
+
+
+class ChangeTooLate(RuntimeError):
+    """The request has ended before the change could hold."""
+
+
+class ProgramsFull(RuntimeError):
+    """There is no room on the device for one more program."""
+
+
+@dataclass(frozen=True)
+class PolicyEvent:
+    """A policy began or ceased to act, decided by the readout of the token at `position`."""
+
+    policy: Policy
+    begins: bool
+    position: int
+    #: The smoothed z-score there.
+    value: float
+    stops: bool
+
+    @property
+    def kind(self) -> str:
+        """In a word: "began", "ceased" or "stopped"."""
+        return "stopped" if self.stops else "began" if self.begins else "ceased"
+
+
+class Running:
+    """A running request: iterate `outputs`; rows, turn and ledger fill up alongside."""
+
+    def __init__(self, engine: "Engine", request: EngineRequest, sink: Sink) -> None:
+        self.request = request
+        self.sink = sink
+        self.ledger = Ledger(request.program, engine.plugin.sites)
+        #: The request's own programs: the first, and what it was changed to.
+        self.programs = [request.program]
+        #: The caller's ids of the changes that brought them.
+        self.change_ids = [""]
+        #: What policies did, in order.
+        self.events: list[PolicyEvent] = []
+        self._noted = 0
+        self.generated = 0
+        #: Prompt tokens from the prefix cache; None where the cache was not asked.
+        self.cached_tokens: int | None = None
+        #: Whether the receipt balanced; None until the request has ended.
+        self.balanced: bool | None = None
+        self._engine = engine
+        #: What the programs need on the device, held until the request has ended there.
+        self._held = AsyncExitStack()
+        self._row_of: dict[str, int] = {}
+        self._over = False
+
+    async def outputs(self) -> AsyncGenerator[EngineOutput]:
+        """Yields outputs as they arise. Closing the iterator aborts the request.
+
+        Raises:
+            ReceiptMismatch: before the last output is given out, when the device's marks
+                differ from the program.
+            ProgramsFull: a policy could not steer.
+            BankFull: there is no room for the request's vectors; it has not been started.
+            EngineUnavailable: the engine has died.
+        """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            # vLLM's iterator is closed before anything is let go of: the engine then hears of
+            # an abort before it hears of whatever takes the request's place.
+            async with self._held:
+                order = await self._order(self.request.program, self.request.contents)
+                async with aclosing(self._engine.generate(self.request, order)) as outputs:
+                    async for raw in outputs:
+                        output = self._take(raw)
+                        if output.finish_reason is not None:
+                            self._over = True
+                            self._balance()
+                        yield output
+        except EngineDeadError:
+            raise EngineUnavailable("the engine has died") from None
+        finally:
+            self._over = True
+
+    async def _order(self, program: Program, contents: Iterable[Vectors]) -> Order:
+        """The order for a program of this request; holds what it needs from now on."""
+        holding = self._engine.bank.holding(contents)
+        self._row_of |= await self._held.enter_async_context(holding)
+        request, row_of = self.request, self._row_of
+        return Order(
+            operations=program.order_operations(row_of),
+            digest=program.tables_digest if program else b"",
+            read=request.rows,
+            policies=tuple(policy.order(row_of) for policy in request.policies),
+        )
+
+    async def change(self, program: Program, change_id: str = "") -> int:
+        """Replaces the request's own program from the next token on that is not yet scheduled.
+
+        What its policies add stays. The vectors of all its programs stay on the device until it
+        has ended.
+
+        Args:
+            program: the new one.
+            change_id: the caller's own, for the receipt.
+
+        Returns:
+            The first position that the new program holds for.
+
+        Raises:
+            ChangeTooLate: the request has ended.
+            ProgramsFull, BankFull: nothing has changed.
+            EngineUnavailable: the engine has died.
+        """
+        while not (internal := self._engine.internal_ids(self.request.request_id)):
+            if self._over:
+                raise ChangeTooLate
+            await asyncio.sleep(_SUBMIT_SECONDS)
+        order = await self._order(program, program.contents.values())
+        if self._over:
+            # Perhaps nobody lets go of what came too late.
+            await self._held.aclose()
+            raise ChangeTooLate
+        self.programs.append(program)
+        self.change_ids.append(change_id)
+        start = await self._engine.change(internal[0], len(self.programs) - 1, order)
+        if start == OVER:
+            raise ChangeTooLate
+        if start == FULL:
+            raise ProgramsFull
+        return start
+
+    def _take(self, output: EngineOutput) -> EngineOutput:
+        self.generated += len(output.token_ids)
+        if not self.request.reads_prompt:
+            self.cached_tokens = output.cached_tokens
+        sink = self.sink
+        switches, sink.switches = sink.switches, []
+        for switch in switches:
+            program = self.program_of(switch)
+            self.ledger.change(switch.start, program, switch.base, switch.policies)
+        spans, sink.spans = sink.spans, []
+        for span in spans:
+            self.ledger.add(*span)
+        sink.settle(self.processed_end)
+        sightings, sink.sightings = sink.sightings, []
+        for s in sightings:
+            policy = self.request.policies[s.policy]
+            value = policy.smoothed(s.value)
+            self.events.append(PolicyEvent(policy, s.begins, s.position, value, s.stops))
+            if s.failed:
+                raise ProgramsFull
+        if output.finish_reason == "abort" and self.stopped_by is not None:
+            return replace(output, finish_reason=STOPPED_BY_POLICY, stop_reason=None)
+        return output
+
+    def new_events(self) -> list[PolicyEvent]:
+        """What policies did since the last call."""
+        new = self.events[self._noted :]
+        self._noted = len(self.events)
+        return new
+
+    @property
+    def stopped_by(self) -> Policy | None:
+        """The policy that ended the request; None when none did."""
+        return next((event.policy for event in self.events if event.stops), None)
+
+    def program_of(self, switch: Switch) -> Program:
+        """What holds from a switch on: the request's own, and what policies add to it."""
+        parts = [self.programs[switch.base]]
+        parts += [self.request.policies[i].program for i in switch.policies]
+        return Program(tuple(operation for part in parts for operation in part.operations))
+
+    @property
+    def processed_end(self) -> int:
+        """One past the last position that was processed: the last token never is."""
+        return len(self.request.token_ids) + max(self.generated, 1) - 1
+
+    def _balance(self) -> None:
+        mismatch = self.ledger.check(self.processed_end)
+        self.balanced = mismatch is None
+        if mismatch is not None:
+            raise ReceiptMismatch(mismatch)
+
+    def row(self, position: int) -> np.ndarray | None:
+        """Takes the row of a position, float32 [readout sites, concepts, 2]."""
+        return self.sink.rows.pop(position, None)

@@ -1,0 +1,168 @@
+"""The requests that a worker knows, with what holds for each of their positions.
+
+What most requests need in a step is kept in arrays, one entry for each program of a request: one,
+unless it was changed while it ran. Then the rows of a pass are laid out by parts of requests, and
+nothing but this file knows that they are parts.
+"""
+
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+
+from vagus_server.plugin.orders import RowFlags
+from vagus_server.plugin.slots import Slots
+from vagus_server.plugin.wire import Order
+
+NO_SLOT = -1
+#: The entry of requests without an order.
+NOBODY = 0
+
+
+class Parts(NamedTuple):
+    """The parts of requests that a pass processes, in the order of their rows."""
+
+    ids: list[str]
+    #: int64 [n] each: entry, rows, position of the first row.
+    entries: np.ndarray
+    tokens: np.ndarray
+    starts: np.ndarray
+
+
+class Roster:
+    """Entries by request, in arrays.
+
+    Args:
+        count: of program slots.
+    """
+
+    #: int64 [entries] each: slot of the program, or NO_SLOT while it has none.
+    slot: np.ndarray
+    #: Flags of all positions from `steady_from` on.
+    steady_from: np.ndarray
+    steady: np.ndarray
+    #: Whether there are envelopes.
+    scaled: np.ndarray
+    #: Whether marks are wanted: of steered rows, and where a request has been changed as proof
+    #: that what held before does so no longer.
+    marked: np.ndarray
+    #: The first position that the entry holds for.
+    first: np.ndarray
+
+    def __init__(self, count: int) -> None:
+        self.slots = Slots(count)
+        self.orders: list[Order | None] = []
+        self.flags: list[RowFlags] = []
+        self._index: dict[str, int] = {}
+        #: Entries that held before the one in `_index`, ascending, of changed requests.
+        self._earlier: dict[str, list[int]] = {}
+        self._free: list[int] = []
+        self._grow(64)
+        self._free.remove(NOBODY)
+
+    def _grow(self, count: int) -> None:
+        size = len(self.orders)
+        self._free += range(size + count - 1, size - 1, -1)
+        self.orders += [None] * count
+        self.flags += [RowFlags((), 0, 0)] * count
+        more = np.zeros(count, dtype=np.int64)
+        for name in ("slot", "steady_from", "steady", "scaled", "marked", "first"):
+            setattr(self, name, np.concatenate([getattr(self, name, more[:0]), more]))
+
+    def add(self, request_id: str, order: Order) -> None:
+        """Notes a request's order when it is first scheduled; again after a preemption."""
+        if request_id not in self._index:
+            self._index[request_id] = self._enter(order, 0)
+
+    def change(self, request_id: str, start: int, order: Order) -> None:
+        """From a position on, another order holds. Nothing at or past it was processed yet."""
+        earlier = self._earlier.setdefault(request_id, [])
+        earlier.append(self._index[request_id])
+        while earlier and self.first[earlier[-1]] >= start:
+            self._leave(earlier.pop())
+        i = self._index[request_id] = self._enter(order, start)
+        self.marked[i] = True
+
+    def pause(self, request_id: str) -> None:
+        """Gives a preempted request's slots back; its orders stay for when it resumes."""
+        for i in self._entries(request_id):
+            self._release(i)
+
+    def finish(self, request_id: str) -> None:
+        """Forgets a request."""
+        for i in self._entries(request_id):
+            self._leave(i)
+        self._index.pop(request_id, None)
+        self._earlier.pop(request_id, None)
+
+    def _entries(self, request_id: str) -> list[int]:
+        current = self._index.get(request_id)
+        return [] if current is None else [*self._earlier.get(request_id, ()), current]
+
+    def _enter(self, order: Order, first: int) -> int:
+        if not self._free:
+            self._grow(len(self.orders))
+        i = self._free.pop()
+        flags = RowFlags.of(order)
+        self.orders[i], self.flags[i], self.first[i] = order, flags, first
+        self.steady_from[i], self.steady[i] = flags.steady_from, flags.steady
+        self.slot[i] = NO_SLOT if order.operations else 0
+        self.scaled[i] = any(o.envelope is not None for o in order.operations)
+        self.marked[i] = bool(order.operations)
+        return i
+
+    def _leave(self, i: int) -> None:
+        self._release(i)
+        self.orders[i] = None
+        self._free.append(i)
+
+    def _release(self, i: int) -> None:
+        order = self.orders[i]
+        if order is not None and self.slot[i] > 0:
+            self.slots.release(order.digest)
+            self.slot[i] = NO_SLOT
+
+    def order(self, i: int) -> Order:
+        """The order of an entry that is in use."""
+        order = self.orders[i]
+        assert order is not None
+        return order
+
+    def refers_to(self, vector: int) -> bool:
+        """Whether a known request's program uses a row of the vector bank."""
+        return any(
+            vector in (operation.vector, operation.gate and operation.gate.vector)
+            for order in self.orders
+            if order is not None
+            for operation in order.operations
+        )
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def parts(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> Parts:
+        """The parts of a pass's requests; see `Batch.begin` for the arguments."""
+        who = np.fromiter(map(self._index.get, ids, repeat(NOBODY)), np.int64, len(ids))
+        plain = Parts(list(ids), who, tokens, starts)
+        across = starts < self.first[who]
+        if not across.any():
+            return plain
+        parts: list[tuple[str, int, int, int]] = []
+        for j, request_id in enumerate(ids):
+            start, count = int(starts[j]), int(tokens[j])
+            if across[j]:
+                parts += self._split(request_id, start, count)
+            else:
+                parts.append((request_id, int(who[j]), count, start))
+        names, *columns = zip(*parts, strict=True)
+        return Parts(list(names), *(np.array(column, dtype=np.int64) for column in columns))
+
+    def _split(self, request_id: str, start: int, count: int) -> list[tuple[str, int, int, int]]:
+        entries = self._entries(request_id)
+        ends = [int(self.first[i]) for i in entries[1:]] + [start + count]
+        parts = []
+        for i, end in zip(entries, ends, strict=True):
+            first, last = max(start, int(self.first[i])), min(start + count, end)
+            if first < last:
+                parts.append((request_id, i, last - first, first))
+        return parts

@@ -1,0 +1,123 @@
+"""Changes of a running request: taken while its tokens leave, each answered in the same stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from vagus.v1 import generation_service_pb2 as pb
+from vagus_server.engine.running import Running
+from vagus_server.errors import invalid
+from vagus_server.services.context import check_request_id, current_call
+from vagus_server.services.failure import as_api_error
+from vagus_server.services.prepare import Prepared, reading
+from vagus_server.services.served import Served
+
+
+async def first_message(requests: AsyncIterator[pb.ConverseRequest]) -> pb.GenerationSpec:
+    """The spec that a conversation starts with; raises ApiError when it is not there."""
+    async for message in requests:
+        if message.WhichOneof("message") == "start":
+            return message.start
+        break
+    invalid("start", "must be set in the first message")
+
+
+class Changes:
+    """Reads a caller's changes, makes them and answers them, one after the other.
+
+    Args:
+        served: what is served.
+        prepared: the request.
+        requests: the caller's messages after the first one.
+    """
+
+    def __init__(
+        self, served: Served, prepared: Prepared, requests: AsyncIterator[pb.ConverseRequest]
+    ) -> None:
+        self._served = served
+        self._prepared = prepared
+        self._requests = requests
+        self._answers: list[pb.Changed] = []
+        self._error: Exception | None = None
+        self._making = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, running: Running) -> None:
+        """Starts to read, for a request that has been submitted."""
+        self._task = asyncio.create_task(self._read(running))
+
+    def end(self) -> None:
+        """Reads no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def answers(self, *, last: bool) -> list[pb.Changed]:
+        """The answers since the last call; `last` waits for those that are being made.
+
+        Raises:
+            ApiError: a message was not a change.
+        """
+        if last:
+            async with self._making:
+                pass
+        if self._error is not None:
+            raise self._error
+        answers, self._answers = self._answers, []
+        return answers
+
+    async def _read(self, running: Running) -> None:
+        try:
+            async for message in self._requests:
+                if message.WhichOneof("message") != "change":
+                    invalid("change", "must be set in every message after the first")
+                async with self._making:
+                    self._answers.append(await self._answer(message.change, running))
+        except Exception as error:
+            # Raised where the outputs are, so that the call ends with its status.
+            self._error = error
+
+    async def _answer(self, change: pb.Change, running: Running) -> pb.Changed:
+        try:
+            changed = await self._make(change, running)
+        except Exception as failure:
+            error = as_api_error(failure, current_call.get())
+            self._served.metrics.changes.labels("refused").inc()
+            return pb.Changed(
+                id=change.id,
+                refusal=pb.Refusal(
+                    code=error.code.value[0],
+                    reason=error.reason,
+                    message=error.message,
+                    metadata=error.metadata,
+                ),
+            )
+        self._served.metrics.changes.labels("made").inc()
+        return changed
+
+    async def _make(self, change: pb.Change, running: Running) -> pb.Changed:
+        """Everything is validated before anything is changed."""
+        served, prepared, call = self._served, self._prepared, current_call.get()
+        check_request_id(change.id, "change.id")
+        reads = change.HasField("readouts")
+        if change.stop_reading and reads:
+            invalid("change.stop_reading", "contradicts change.readouts")
+        if not (change.HasField("program") or reads or change.stop_reading):
+            invalid("change", "changes nothing: set program, readouts or stop_reading")
+        program = selection = renderer = None
+        if change.HasField("program"):
+            program = served.resolver.resolve(
+                change.program, prepared.prompt, "change.program", call.tenant
+            )
+            policies = prepared.request.policies
+            served.policies.check_room(program, policies, "change.program")
+        if reads:
+            for field in ("prompt", "last_prompt_token"):
+                if getattr(change.readouts, field):
+                    invalid(f"change.readouts.{field}", "reads the prompt, which is over")
+            selection, renderer = reading(served, change.readouts, "change.readouts")
+        changed = pb.Changed(id=change.id)
+        if program is not None:
+            changed.program_from = await running.change(program, change.id)
+            changed.program_digest = program.digest.hex() if program else ""
+        if reads or change.stop_reading:
+            changed.readouts_from = prepared.answer.read(selection, renderer)
+        return changed

@@ -1,0 +1,108 @@
+"""From a spec to a request and its answer: everything is validated before anything is admitted."""
+
+from dataclasses import dataclass
+
+from vagus.v1 import generation_service_pb2 as pb
+from vagus.v1 import readout_pb2
+from vagus_server.engine.request import EngineRequest
+from vagus_server.plugin.wire import NO_END
+from vagus_server.readouts.render import Renderer
+from vagus_server.readouts.selection import Selection, resolve_selection
+from vagus_server.services.answer import Answer, check_answer_size
+from vagus_server.services.context import (
+    ServicerContext,
+    check_deadline,
+    check_request_id,
+    current_call,
+)
+from vagus_server.services.sampling import sampling_arguments
+from vagus_server.services.served import Served
+from vagus_server.steering.scope import PromptMap
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be admitted, and what builds its answer."""
+
+    request: EngineRequest
+    answer: Answer
+    prompt: PromptMap
+
+
+def prepare(
+    served: Served,
+    spec: pb.GenerationSpec,
+    context: ServicerContext,
+    *,
+    field: str = "spec",
+    whole: bool = False,
+    live: bool = False,
+) -> Prepared:
+    """Validates a spec.
+
+    Args:
+        served: what is served.
+        spec: what is asked.
+        context: of the call.
+        field: path of the spec in the call's message.
+        whole: the answer is one message, not one per output.
+        live: what is read may change while it runs.
+
+    Raises:
+        ApiError: with the path of the offending field.
+    """
+    call = current_call.get()
+    check_request_id(spec.request_id, f"{field}.request_id")
+    if spec.request_id:
+        call.request_id = spec.request_id
+    check_deadline(context)
+    adapter = served.check_model(spec.model)
+    served.check_pack(spec.pack)
+    prompt = served.encoder.encode(spec.prompt, f"{field}.prompt", add_generation_prompt=True)
+    token_ids = prompt.ids
+    sampling = sampling_arguments(
+        spec.sampling,
+        served.max_model_len - len(token_ids),
+        served.vocabulary_size,
+        f"{field}.sampling",
+    )
+    if spec.sampling.HasField("structure"):
+        sampling["structured_outputs"] = served.structures.argument(
+            spec.sampling.structure, f"{field}.sampling.structure"
+        )
+    program = served.resolver.resolve(spec.program, prompt.map, f"{field}.program", call.tenant)
+    policies = served.policies.of_request(spec.policies, program, field)
+    selection = renderer = None
+    if spec.HasField("readouts"):
+        selection, renderer = reading(served, spec.readouts, f"{field}.readouts")
+        tokens = len(selection.prompt_positions(len(token_ids)))
+        if whole and selection.generation:
+            tokens += sampling["max_tokens"]
+        check_answer_size(selection, tokens, f"{field}.readouts")
+    read = selection.positions(len(token_ids)) if selection else ()
+    if live:
+        read = (*read, (len(token_ids) - 1, NO_END))
+    served.check_unused(call.request_id, call.request_id)
+    served.check_room()
+    request = EngineRequest(
+        request_id=call.request_id,
+        token_ids=token_ids,
+        sampling=sampling,
+        program=program,
+        read=read,
+        tenant=call.tenant,
+        adapter=adapter,
+        policies=policies,
+    )
+    norms = served.pack.residual_norms
+    answer = Answer(served.encoder, norms, len(token_ids), selection, renderer)
+    return Prepared(request, answer, prompt.map)
+
+
+def reading(
+    served: Served, message: readout_pb2.ReadoutSelection, field: str
+) -> tuple[Selection, Renderer]:
+    """What is read, and how it is told; raises ApiError."""
+    own = served.registry.own(current_call.get().tenant)
+    selection = resolve_selection(message, served.pack, served.readout_sites, field, own)
+    return selection, Renderer(selection, served.pack, served.readout_sites)
