@@ -169,6 +169,61 @@ def test_any_number_of_requests_may_be_known(worker: Worker) -> None:
     assert len(worker.batch.roster) == 0
 
 
+def test_a_changed_request_is_laid_out_by_parts(worker: Worker) -> None:
+    roster = worker.batch.roster
+    roster.add("a", steered(b"x", 1))
+    roster.add("b", Order())
+    worker.begin(["a"], [3], [0])
+    roster.change("a", 3, steered(b"y", 2))
+    step = worker.begin(["a"], [1], [3])
+    assert step is not None
+    assert len(step.programs) == 1
+    roster.change("a", 5, Order(read=((2, NO_END),)))
+    roster.pause("a")
+    assert roster.slots.used == 0
+    # Preempted, and computed anew in one pass: each part under its own program.
+    step = worker.begin(["b", "a"], [1, 7], [0, 0])
+    assert step is not None
+    slots, flags = worker.rows(8)
+    old, new, none = slots[1], slots[4], slots[6]
+    assert slots == [0, old, old, old, new, new, none, none]
+    assert len({0, old, new, none}) == 4
+    assert worker.tables.step.program_count[:, none].tolist() == [0, 0, 0, 0]
+    assert worker.tables.step.program_count[:, old].tolist() == [0, 1, 0, 0]
+    assert worker.tables.step.program_count[:, new].tolist() == [0, 0, 1, 0]
+    assert flags[1:] == [1, 1, *[1 | READ_FLAG] * 3, READ_FLAG, READ_FLAG]
+    layout = worker.batch.layout
+    assert layout is not None
+    assert layout.ids == ["b", "a", "a", "a"]
+    # Rows without a program are marked too, once it has been taken away.
+    assert layout.spans.tolist() == [
+        [0, 1, 0, 0, 0],
+        [0, 3, 1, 3, 0],
+        [3, 2, 2, 2, 0],
+        [5, 2, 2, 2, 0],
+    ]
+    assert step.marked.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    roster.finish("a")
+    roster.finish("b")
+    assert (len(roster), roster.slots.used) == (0, 0)
+
+
+def test_a_change_that_nothing_was_processed_under_is_forgotten(worker: Worker) -> None:
+    roster = worker.batch.roster
+    roster.add("a", steered(b"x", 1))
+    roster.change("a", 0, steered(b"y", 2))
+    roster.change("a", 4, steered(b"z", 3))
+    roster.change("a", 4, steered(b"y", 2))
+    worker.begin(["a"], [6], [0])
+    slots, _ = worker.rows(6)
+    assert slots == [slots[0]] * 6, "equal programs share a slot"
+    assert roster.slots.used == 1
+    for vector, used in ((1, True), (2, False)):
+        assert roster.refers_to(vector) == used
+    roster.finish("a")
+    assert (len(roster), roster.slots.used) == (0, 0)
+
+
 POSITIONS = st.integers(0, 9)
 SCOPES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=2).map(tuple)
 REQUESTS = st.lists(

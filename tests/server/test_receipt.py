@@ -48,6 +48,16 @@ def ledger_of(program: Program) -> Ledger:
     return Ledger(program, SITES)
 
 
+def counts(ledger: Ledger, asked: int, end: int) -> list[SiteCount]:
+    """Of the first program."""
+    return ledger.counts(ledger.segments(end)[0], asked)
+
+
+def in_scope(ledger: Ledger, asked: int, end: int) -> int:
+    """Of the first program."""
+    return ledger.in_scope(ledger.segments(end)[0], asked)
+
+
 PROGRAM = Program(
     (
         operation(3, 35),
@@ -63,12 +73,12 @@ def test_a_run_as_asked_balances() -> None:
     for start, end in ((0, 4), (4, 6), (6, 7), (7, 10)):
         device.process(ledger, start, end)
     assert ledger.check(END) is None
-    assert [ledger.in_scope(ledger.segments(END)[0], i) for i in range(3)] == [10, 6, 4]
-    assert ledger.counts(ledger.segments(END)[0], 1) == [
+    assert [in_scope(ledger, i, END) for i in range(3)] == [10, 6, 4]
+    assert counts(ledger, 1, END) == [
         SiteCount(31, 6, 0, 5, 1.0, 1.0),
         SiteCount(32, 6, 0, 5, 1.0, 1.0),
     ]
-    assert ledger.counts(ledger.segments(END)[0], 2) == [
+    assert counts(ledger, 2, END) == [
         SiteCount(0, 4, 6, 9, 1.0, 1.0),
         SiteCount(39, 4, 6, 9, 1.0, 1.0),
     ]
@@ -91,8 +101,8 @@ def test_a_cached_prefix_is_not_expected_to_be_steered_again() -> None:
     device.process(ledger, 4, END)
     assert ledger.check(END) is None
     assert (ledger.cached_tokens, ledger.processed_tokens(END)) == (4, 6)
-    assert [ledger.in_scope(ledger.segments(END)[0], i) for i in range(3)] == [6, 2, 4]
-    assert ledger.counts(ledger.segments(END)[0], 1)[0] == SiteCount(31, 2, 4, 5, 1.0, 1.0)
+    assert [in_scope(ledger, i, END) for i in range(3)] == [6, 2, 4]
+    assert counts(ledger, 1, END)[0] == SiteCount(31, 2, 4, 5, 1.0, 1.0)
 
 
 def test_tokens_computed_anew_after_preemption_count_once() -> None:
@@ -103,7 +113,7 @@ def test_tokens_computed_anew_after_preemption_count_once() -> None:
     device.process(ledger, 2, 5)
     device.process(ledger, 5, END)
     assert ledger.check(END) is None
-    assert ledger.counts(ledger.segments(END)[0], 0)[0] == SiteCount(3, END, 0, END - 1, 1.0, 1.0)
+    assert counts(ledger, 0, END)[0] == SiteCount(3, END, 0, END - 1, 1.0, 1.0)
     assert ledger.processed_tokens(END) == END
 
 
@@ -163,7 +173,7 @@ def test_as_many_tokens_elsewhere_do_not_balance() -> None:
         device.flip(0, 1, site)
         device.flip(9, 1, site)
     device.process(ledger, 0, END)
-    assert ledger.counts(ledger.segments(END)[0], 1)[0].tokens == ledger.in_scope(ledger.segments(END)[0], 1) == 6
+    assert counts(ledger, 1, END)[0].tokens == in_scope(ledger, 1, END) == 6
     assert ledger.check(END) is not None
 
 
@@ -208,7 +218,7 @@ def test_a_right_run_balances_however_it_is_cut(
     run(ledger, Device.right(program, end), cached, passes)
     assert ledger.check(end) is None
     for i in range(len(program.operations)):
-        assert {c.tokens for c in ledger.counts(ledger.segments(end)[0], i)} == {ledger.in_scope(ledger.segments(end)[0], i)}
+        assert {c.tokens for c in counts(ledger, i, end)} == {in_scope(ledger, i, end)}
     assert ledger.processed_tokens(end) + ledger.cached_tokens == end
 
 
@@ -241,7 +251,7 @@ def test_a_gate_may_leave_tokens_out_and_let_none_in() -> None:
         device.flip(position, 0, 3)
     device.process(ledger, 0, END)
     assert ledger.check(END) is None
-    assert [c.tokens for c in ledger.counts(ledger.segments(END)[0], 0)] == [7, 10]
+    assert [c.tokens for c in counts(ledger, 0, END)] == [7, 10]
     stray = Device.right(GATED, END)
     stray.flip(4, 0, 6)
     wrong = ledger_of(GATED)
@@ -258,9 +268,79 @@ def test_steps_that_depend_on_the_token_are_counted_where_they_were_made() -> No
     ledger.add(0, 4, device.rows, first.reshape(-1))
     ledger.add(3, 1, device.rows[3:], np.array([7, 8, -2], dtype=np.float32))
     assert ledger.check(4) is None
-    assert ledger.counts(ledger.segments(4)[0], 0) == [SiteCount(2, 4, 0, 3, 1.0, 1.0)]
-    assert ledger.counts(ledger.segments(4)[0], 1) == [
+    assert counts(ledger, 0, 4) == [SiteCount(2, 4, 0, 3, 1.0, 1.0)]
+    assert counts(ledger, 1, 4) == [
         SiteCount(3, 4, 0, 3, 21 / 4, 9.0),
         SiteCount(5, 4, 0, 3, 6.0, 9.0),
     ]
-    assert ledger.counts(ledger.segments(3)[0], 2) == [SiteCount(7, 3, 0, 2, 6.0, 9.0)]
+    assert counts(ledger, 2, 3) == [SiteCount(7, 3, 0, 2, 6.0, 9.0)]
+
+
+OTHER = Program((operation(5), operation(31, scope=GENERATION)))
+
+
+def changed(device_start: int, told_start: int, second: Program) -> Ledger:
+    """What a device does that changes programs at one position, told to at another."""
+    ledger = ledger_of(PROGRAM)
+    old, new = Device.right(PROGRAM, END), Device.right(second, END)
+    ledger.change(told_start, second)
+    old.process(ledger, 0, device_start)
+    new.process(ledger, device_start, END)
+    return ledger
+
+
+@pytest.mark.parametrize("second", [OTHER, Program()])
+@pytest.mark.parametrize("start", [1, 6, 9])
+def test_a_changed_program_balances_from_where_it_holds(second: Program, start: int) -> None:
+    ledger = changed(start, start, second)
+    assert ledger.check(END) is None
+    first, then = ledger.segments(END)
+    assert (first.start, first.end, then.start, then.end) == (0, start, start, END)
+    assert [ledger.in_scope(then, i) for i in range(len(second.operations))] == [
+        END - start,
+        END - max(start, PROMPT_TOKENS),
+    ][: len(second.operations)]
+    assert changed(start - 1, start, second).check(END) is not None
+    assert changed(start + 1, start, second).check(END) is not None
+
+
+def test_tokens_after_steering_has_ended_must_be_marked_with_nothing() -> None:
+    ledger = ledger_of(PROGRAM)
+    ledger.change(6, Program())
+    Device.right(PROGRAM, END).process(ledger, 0, 6)
+    ledger.add(6, END - 6, np.zeros((0, SITES), dtype=np.int32), NOTHING)
+    assert ledger.check(END) == Mismatch(0, 0, END - 6, 0)
+
+
+def test_a_program_that_never_held_leaves_no_trace() -> None:
+    ledger = ledger_of(PROGRAM)
+    ledger.change(6, OTHER, number=1)
+    ledger.change(6, Program(), number=2)
+    ledger.change(END + 3, OTHER, number=3)
+    Device.right(PROGRAM, END).process(ledger, 0, 6)
+    Device.right(Program(), END).process(ledger, 6, END)
+    assert ledger.check(END) is None
+    assert [s.number for s in ledger.segments(END)] == [0, 2]
+
+
+def test_a_program_from_the_first_position_on() -> None:
+    ledger = ledger_of(PROGRAM)
+    ledger.change(0, OTHER, number=1)
+    Device.right(OTHER, END).process(ledger, 0, END)
+    assert ledger.check(END) is None
+    first, then = ledger.segments(END)
+    assert (first.end, then.start, then.end) == (0, 0, END)
+    assert ledger.in_scope(first, 0) == 0
+
+
+def test_steps_belong_to_their_own_program() -> None:
+    measured = Program((operation(3, action=SET), operation(7, action=SET)))
+    ledger = ledger_of(PROGRAM)
+    ledger.change(8, measured)
+    Device.right(PROGRAM, END).process(ledger, 0, 8)
+    steps = np.array([1, -2, 3, 4], dtype=np.float32)
+    ledger.add(8, 2, Device.right(measured, END).rows[8:], steps)
+    assert ledger.check(END) is None
+    then = ledger.segments(END)[1]
+    assert ledger.counts(then, 0) == [SiteCount(3, 2, 8, 9, 2.0, 3.0)]
+    assert ledger.counts(then, 1) == [SiteCount(7, 2, 8, 9, 3.0, 4.0)]

@@ -1,10 +1,12 @@
 """One answer of the server against the slow reference: tokens, readouts and receipt."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from support.calls import ids, rows
-from support.reference import Reference
-from support.slow import SlowProgram
+from support.reference import Pass, Reference
+from support.slow import SlowCourse, SlowProgram
 from vagus.v1 import generation_service_pb2 as generation
 from vagus.v1 import steering_pb2
 
@@ -25,12 +27,8 @@ def compare(
     expected = reference.run(prompt + generated[:-1], program)
     if program.margin < GATE:
         return False
-    for i, token in enumerate(generated):
-        at = expected.logits[len(prompt) - 1 + i]
-        assert at.max() - at[token] <= 1e-3, f"token {i} is not the greedy one"
-    for position, row in rows(response).items():
-        error = np.abs(row - expected.rows[position]).max() / expected.norms[position]
-        assert error < READOUTS, f"readout at position {position} is off by {error:.2e}"
+    _check_tokens(expected, prompt, generated)
+    _check_rows(expected, response)
     if program.message.operations:
         receipt = response.finish.receipt
         check_receipt(program, receipt, len(prompt) + len(generated) - 1)
@@ -39,15 +37,64 @@ def compare(
     return True
 
 
+def compare_course(
+    reference: Reference,
+    course: SlowCourse,
+    prompt: list[int],
+    response: generation.GenerateResponse,
+) -> bool:
+    """The same for a request whose program was changed while it ran."""
+    generated = ids(response)
+    expected = reference.run(prompt + generated[:-1], course)
+    if course.margin < GATE:
+        return False
+    _check_tokens(expected, prompt, generated)
+    _check_rows(expected, response)
+    end = len(prompt) + len(generated) - 1
+    receipt = response.finish.receipt
+    assert receipt.processed_tokens == end - receipt.cached_tokens
+    starts = [start for start, _ in course.parts]
+    windows = [(a, min(b, end)) for a, b in zip(starts, [*starts[1:], end], strict=True)]
+    parts = [(w, p) for w, (_, p) in zip(windows, course.parts, strict=True)]
+    (first, program), *changed = parts
+    changed = [(window, program) for window, program in changed if window[0] < window[1]]
+    check_operations(program, receipt.operations, max(first[0], receipt.cached_tokens), first[1])
+    assert [(c.from_position, c.to_position) for c in receipt.changes] == [w for w, _ in changed]
+    for (window, program), told in zip(changed, receipt.changes, strict=True):
+        start = max(window[0], receipt.cached_tokens)
+        check_operations(program, told.operations, start, window[1])
+    return True
+
+
+def _check_tokens(expected: Pass, prompt: list[int], generated: list[int]) -> None:
+    for i, token in enumerate(generated):
+        at = expected.logits[len(prompt) - 1 + i]
+        assert at.max() - at[token] <= 1e-3, f"token {i} is not the greedy one"
+
+
+def _check_rows(expected: Pass, response: generation.GenerateResponse) -> None:
+    for position, row in rows(response).items():
+        error = np.abs(row - expected.rows[position]).max() / expected.norms[position]
+        assert error < READOUTS, f"readout at position {position} is off by {error:.2e}"
+
+
 def check_receipt(program: SlowProgram, receipt: steering_pb2.Receipt, end: int) -> None:
     """Every count and dose of the receipt, for the positions before end."""
     cached = receipt.cached_tokens
     assert receipt.processed_tokens == end - cached
-    assert len(receipt.operations) == len(program.message.operations)
-    for p, (asked, told) in enumerate(
-        zip(program.message.operations, receipt.operations, strict=True)
-    ):
-        positions = range(cached, end)
+    check_operations(program, receipt.operations, cached, end)
+
+
+def check_operations(
+    program: SlowProgram,
+    entries: Sequence[steering_pb2.OperationReceipt],
+    start: int,
+    end: int,
+) -> None:
+    """Every count and dose of a program's entries, for the positions in [start, end)."""
+    assert len(entries) == len(program.message.operations)
+    for p, (asked, told) in enumerate(zip(program.message.operations, entries, strict=True)):
+        positions = range(start, end)
         assert told.concept == asked.concept
         assert told.tokens_in_scope == sum(program.in_scope(asked, q) for q in positions)
         assert told.gated == asked.HasField("gate")
@@ -56,7 +103,7 @@ def check_receipt(program: SlowProgram, receipt: steering_pb2.Receipt, end: int)
             steps = {
                 q: step
                 for q, step in program.acted.get((p, site.site), {}).items()
-                if cached <= q < end
+                if start <= q < end
             }
             assert site.tokens == len(steps), f"operation {p} at site {site.site}"
             if not steps:

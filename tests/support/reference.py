@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from support.slow import Concepts, SlowProgram
+from support.slow import Concepts, SlowCourse, SlowProgram
 from vagus.v1 import steering_pb2
 
 #: Two tokens whose logits are nearer than this may swap between correct implementations.
@@ -46,7 +46,7 @@ class Additions:
 
 
 #: What `Reference.run` steers by.
-Steering = SlowProgram | Additions | Sequence[Addition]
+Steering = SlowProgram | SlowCourse | Additions | Sequence[Addition]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Reference:
 
     def run(self, ids: list[int], steering: Steering = ()) -> Pass:
         """One pass over ids, steered."""
-        program = steering if isinstance(steering, SlowProgram | Additions) else Additions(steering)
+        program = Additions(steering) if isinstance(steering, Sequence) else steering
         program.restart()
         units = np.stack([self.unit(c, self.readout_site) for c in self.index])
         units = units.astype(np.float32)

@@ -52,6 +52,8 @@ class SlowProgram:
     prompt_tokens: int
     spans: Sequence[tuple[int, int]] = ()
     turns: Sequence[tuple[int, int, int]] = ()
+    #: Where envelopes begin; by default with the generation.
+    origin: int | None = None
     #: (operation, site) -> positions on which it acted, and how far it moved each.
     acted: dict[tuple[int, int], dict[int, float]] = field(default_factory=dict)
     #: How close any gate came to its bounds, as a share of the row's norm.
@@ -135,7 +137,7 @@ class SlowProgram:
         return holds
 
     def factor(self, envelope: steering_pb2.Envelope, position: int) -> float:
-        n = max(0, position - self.prompt_tokens)
+        n = max(0, position - (self.prompt_tokens if self.origin is None else self.origin))
         factor = 1.0
         if envelope.HasField("ramp_tokens"):
             factor *= min(1.0, (n + 1) / envelope.ramp_tokens)
@@ -179,3 +181,35 @@ def _inside(position: int, bounds: steering_pb2.Range, origin: int) -> bool:
     low = bounds.start + origin * (bounds.start < 0) if bounds.HasField("start") else 0
     high = bounds.end + origin * (bounds.end < 0) if bounds.HasField("end") else 1 << 40
     return low <= position < high
+
+
+@dataclass
+class SlowCourse:
+    """Programs of one request with the positions from which on each holds, the first from 0."""
+
+    parts: list[tuple[int, SlowProgram]]
+
+    @property
+    def sites(self) -> set[int]:
+        """Where anything happens."""
+        return {site for _, program in self.parts for site in program.sites}
+
+    @property
+    def margin(self) -> float:
+        """How close any gate came to its bounds."""
+        return min(program.margin for _, program in self.parts)
+
+    def restart(self) -> None:
+        """Before another pass over the text."""
+        for _, program in self.parts:
+            program.restart()
+
+    def apply(self, site: int, x: np.ndarray) -> np.ndarray:
+        """The stream after the operations at a site: each position's of its own program."""
+        result = x.astype(np.float64)
+        for start, program in self.parts:
+            if site in program.sites:
+                result[start:] = program.apply(site, x)[start:]
+            else:
+                result[start:] = x[start:]
+        return result

@@ -5,6 +5,7 @@ steers within the norms, as on a GPU.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,7 @@ def small_server(runner: str) -> ServerProcess:
         *("--max-model-len", "480", "--max-running", "16", "--max-dose", "2"),
         *("--max-batched-tokens", str(BUDGET), "--engine-options", json.dumps(_OPTIONS)),
         *("--vectors", str(len(PACK_NAMES) + SPARE)),
+        *("--policies", str(Path(__file__).with_name("policies.yaml"))),
         *("--installation", "norm" if runner == "v2" else "hook"),
         v2=runner == "v2",
     )

@@ -82,7 +82,6 @@ class Batch:
             scales,
             fresh,
             np.sort(np.concatenate(rows_read)).astype(np.int32),
-            roster.marked[who] != 0,
             int(tokens.sum()),
         )
 
@@ -144,14 +143,14 @@ class Batch:
         scales: np.ndarray,
         fresh: dict[int, Program],
         read: np.ndarray,
-        marked: np.ndarray,
         rows: int,
     ) -> Step:
+        steered = requests[:, 2] > 0
         owner = np.searchsorted(requests[:, 0], read, side="right") - 1
         spans = np.zeros((len(ids), 5), dtype=np.int32)
         spans[:, 0], spans[:, 1] = requests[:, 3], requests[:, 1]
         spans[:, 2] = np.bincount(owner, minlength=len(ids))
-        spans[:, 3] = np.where(marked, requests[:, 1], 0)
+        spans[:, 3] = np.where(steered, requests[:, 1], 0)
         spans[:, 4] = spans[:, 3] * self._measures[requests[:, 2]]
         self.layout = Layout(ids, spans, read - requests[owner, 0] + requests[owner, 3])
         before, self._rows_before = self._rows_before, rows
@@ -161,8 +160,8 @@ class Batch:
             scales,
             fresh,
             read,
-            _rows(requests[marked]).astype(np.int32),
-            self._measured_steps(requests[requests[:, 2] > 0]),
+            _rows(requests[steered]).astype(np.int32),
+            self._measured_steps(requests[steered]),
             rows,
             before,
         )

@@ -85,7 +85,7 @@ class Course:
     @property
     def digests(self) -> set[bytes]:
         """Of the programs that its positions need a slot for."""
-        return {order.digest for _, order in self.segments if order.operations}
+        return {order.digest for start, order in self.segments if order.operations or start}
 
 
 def _anchored(operations: tuple[OrderOperation, ...], start: int) -> tuple[OrderOperation, ...]:

@@ -43,9 +43,6 @@ class Roster:
     steady: np.ndarray
     #: Whether there are envelopes.
     scaled: np.ndarray
-    #: Whether marks are wanted: of steered rows, and where a request has been changed as proof
-    #: that what held before does so no longer.
-    marked: np.ndarray
     #: The first position that the entry holds for.
     first: np.ndarray
 
@@ -66,7 +63,7 @@ class Roster:
         self.orders += [None] * count
         self.flags += [RowFlags((), 0, 0)] * count
         more = np.zeros(count, dtype=np.int64)
-        for name in ("slot", "steady_from", "steady", "scaled", "marked", "first"):
+        for name in ("slot", "steady_from", "steady", "scaled", "first"):
             setattr(self, name, np.concatenate([getattr(self, name, more[:0]), more]))
 
     def add(self, request_id: str, order: Order) -> None:
@@ -80,8 +77,7 @@ class Roster:
         earlier.append(self._index[request_id])
         while earlier and self.first[earlier[-1]] >= start:
             self._leave(earlier.pop())
-        i = self._index[request_id] = self._enter(order, start)
-        self.marked[i] = True
+        self._index[request_id] = self._enter(order, start)
 
     def pause(self, request_id: str) -> None:
         """Gives a preempted request's slots back; its orders stay for when it resumes."""
@@ -106,9 +102,10 @@ class Roster:
         flags = RowFlags.of(order)
         self.orders[i], self.flags[i], self.first[i] = order, flags, first
         self.steady_from[i], self.steady[i] = flags.steady_from, flags.steady
-        self.slot[i] = NO_SLOT if order.operations else 0
+        # A program that was taken away has a slot too, with nothing in it: the rows are then
+        # marked, which proves that what held before does so no longer.
+        self.slot[i] = NO_SLOT if order.operations or first else 0
         self.scaled[i] = any(o.envelope is not None for o in order.operations)
-        self.marked[i] = bool(order.operations)
         return i
 
     def _leave(self, i: int) -> None:

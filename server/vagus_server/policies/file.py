@@ -160,6 +160,8 @@ def read_policies(path: Path, pack: Pack, resolver: Resolver, max_dose: float) -
             policies.append(_policy(entry, pack, resolver))
         except ApiError as error:
             raise PolicyError(f"{path}: {entry.name}: {error.message}") from None
+        except PolicyError as error:
+            raise PolicyError(f"{path}: {entry.name}: {error}") from None
     dose = sum(policy.program.dose for policy in policies)
     if dose > max_dose * (1 + 1e-6):
         raise PolicyError(
@@ -173,7 +175,7 @@ def _policy(entry: Entry, pack: Pack, resolver: Resolver) -> Policy:
     when, site = entry.when, pack.readout_site
     column = pack.index.get(when.concept)
     if column is None:
-        raise PolicyError(f"{entry.name}: the pack {pack.name} has no concept {when.concept}")
+        raise PolicyError(f"the pack {pack.name} has no concept {when.concept}")
     trigger = Trigger(
         concept=when.concept,
         column=column,

@@ -68,7 +68,7 @@ class Policies:
         Args:
             named: those that the request names beside those that watch all.
             program: the request's own.
-            field: path of the names in the request.
+            field: path of the spec in the request.
 
         Raises:
             ApiError: a name is unknown, or the program leaves no room for what they can add.
@@ -82,7 +82,7 @@ class Policies:
                     grpc.StatusCode.NOT_FOUND,
                     "POLICY_NOT_FOUND",
                     f"no policy {short(name)} is in force" + (f"; is it {hint}?" if hint else ""),
-                    field=f"{field}[{i}]",
+                    field=f"{field}.policies[{i}]",
                     policy=name,
                 )
         chosen = tuple(
@@ -90,7 +90,7 @@ class Policies:
             for entry, policy in zip(current.entries, current.policies, strict=True)
             if entry.every_request or entry.name in named
         )
-        self.check_room(program, chosen, "spec.program")
+        self.check_room(program, chosen, f"{field}.program")
         return chosen
 
     def check_room(self, program: Program, policies: Sequence[Policy], field: str) -> None:
