@@ -65,7 +65,7 @@ def test_each_program_holds_from_where_it_was_told(
         ("set", SET),
         ("rising", [faded(), *CALM]),
     ]
-    request = spec(prompt, *DESPERATE, readouts=EVERYTHING, max_tokens=48)
+    request = spec(prompt, *DESPERATE, readouts=EVERYTHING, max_tokens=96)
     conversation = Conversation(small.channel, request)
     for n, (name, operations) in enumerate(plan):
         conversation.read(6 + 8 * n).steer(*operations, id=name)
@@ -87,7 +87,7 @@ def test_each_program_holds_from_where_it_was_told(
 
 def test_an_unsteered_request_is_steered_midway(small: ServerProcess, reference: Reference) -> None:
     prompt = tokenise(reference, PROMPT)
-    conversation = Conversation(small.channel, spec(prompt, readouts=GENERATION, max_tokens=24))
+    conversation = Conversation(small.channel, spec(prompt, readouts=GENERATION, max_tokens=64))
     conversation.read(5).steer(*DESPERATE)
     response = conversation.finish()
     (changed,) = conversation.changed
@@ -138,7 +138,7 @@ def test_preempted_requests_are_computed_anew_as_they_were(
         return sum(v for k, v in small.metrics().items() if k.startswith("vllm:num_preemptions"))
 
     def converse(n: int) -> tuple[Conversation, Any]:
-        request = spec(prompts[n], *DESPERATE, readouts=GENERATION, max_tokens=24)
+        request = spec(prompts[n], *DESPERATE, readouts=GENERATION, max_tokens=40)
         conversation = Conversation(small.channel, request)
         conversation.read(3 + n).steer(*CALM)
         return conversation, conversation.finish()
@@ -151,7 +151,7 @@ def test_preempted_requests_are_computed_anew_as_they_were(
         (changed,) = conversation.changed
         parts = course(reference, prompt, (0, DESPERATE), (changed.program_from, CALM))
         assert compare_course(reference, parts, prompt, response)
-        assert len(response.tokens) == 24
+        assert len(response.tokens) == 40
 
 
 def test_what_is_read_changes_with_the_next_token(
@@ -160,7 +160,7 @@ def test_what_is_read_changes_with_the_next_token(
     prompt = tokenise(reference, PROMPT)
     names = readout_pb2.ConceptNames(names=["calm", "sad"])
     calm = readout_pb2.ReadoutSelection(names=names, generation=True, raw=True)
-    conversation = Conversation(small.channel, spec(prompt, *CALM, max_tokens=30))
+    conversation = Conversation(small.channel, spec(prompt, *CALM, max_tokens=64))
     conversation.read(4).send(id="calm", readouts=calm)
     conversation.read(12).send(id="blind", stop_reading=True)
     everything = readout_pb2.ReadoutSelection(generation=True, before=True, after=True, raw=True)
@@ -184,14 +184,14 @@ def test_what_is_read_changes_with_the_next_token(
 
 
 def refusals(small: ServerProcess, *changes: dict[str, Any], **options: Any) -> list[Any]:
-    conversation = Conversation(small.channel, spec(PROMPT, *CALM, max_tokens=24, **options))
+    conversation = Conversation(small.channel, spec(PROMPT, *CALM, max_tokens=64, **options))
     conversation.read(2)
     for n, change in enumerate(changes):
         conversation.send(id=str(n), **change)
     response = conversation.finish()
     assert [changed.id for changed in conversation.changed] == [str(n) for n in range(len(changes))]
     assert not response.finish.receipt.changes
-    assert response.finish.receipt.operations[0].sites[0].tokens > 24
+    assert response.finish.receipt.operations[0].sites[0].tokens > 64
     return [changed.refusal for changed in conversation.changed]
 
 
@@ -255,13 +255,13 @@ def test_many_changes_of_many_requests_leave_the_others_alone(
     small: ServerProcess, reference: Reference
 ) -> None:
     prompt = tokenise(reference, PROMPT)
-    alone = generate(small.channel, spec(prompt, *DESPERATE, readouts=GENERATION, max_tokens=24))
+    alone = generate(small.channel, spec(prompt, *DESPERATE, readouts=GENERATION, max_tokens=64))
 
     def converse(n: int) -> Any:
         if n % 2:
-            request = spec(prompt, *DESPERATE, readouts=GENERATION, max_tokens=24)
+            request = spec(prompt, *DESPERATE, readouts=GENERATION, max_tokens=64)
             return None, generate(small.channel, request)
-        conversation = Conversation(small.channel, spec(prompt, readouts=GENERATION, max_tokens=24))
+        conversation = Conversation(small.channel, spec(prompt, readouts=GENERATION, max_tokens=64))
         for k in range(6):
             conversation.read(1 + 3 * k).steer(add("calm", 0.05 * (n + k + 1), (15,)), id=str(k))
         return conversation, conversation.finish()
