@@ -51,10 +51,9 @@ class AsyncStream(StreamBase):
             while not self._ended:
                 try:
                     async for message in self._call:
-                        yield self._accumulator.push(message)
+                        yield self._take(message)
                 except AioRpcError as failure:
-                    messages = self._accumulator.messages
-                    delay = self._attempts.delay_after(failure, messages=messages)
+                    delay = self._attempts.delay_after(failure, messages=self._received)
                 except asyncio.CancelledError:
                     self._raise_if_only_the_call_was_cancelled()
                     raise
