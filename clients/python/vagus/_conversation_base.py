@@ -47,6 +47,10 @@ class ConversationBase(StreamBase):
         """All changes that were asked for, in order."""
         return tuple(self._changes.values())
 
+    @property
+    def _waits(self) -> bool:
+        return any(not change.answered for change in self._changes.values())
+
     def change(
         self,
         program: Program | None = None,

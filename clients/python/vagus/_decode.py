@@ -58,9 +58,14 @@ class Accumulator:
         self._policy_events += event.policy_events
         return event
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a message has said how the request ended."""
+        return bool(self._finish.reason)
+
     def check_complete(self) -> None:
         """Raise `DataLoss` when no message said how the request ended."""
-        if not self._finish.reason:
+        if not self.is_complete:
             raise DataLoss("the stream ended without its last message", request_id=self.request_id)
 
     @property

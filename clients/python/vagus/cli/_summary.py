@@ -35,9 +35,10 @@ def receipt_line(program: list[Operation], result: Result) -> str:
         return ""
     steered = "; ".join(map(_operation_text, receipt.operations, program)) or "nothing"
     later = "".join(f" · {_change_text(change, program)}" for change in receipt.changes)
+    digest = f" · program {receipt.program_digest[:12]}" if receipt.program_digest else ""
     return (
         f"receipt: {steered}{later} · {receipt.processed_tokens} processed, "
-        f"{receipt.cached_tokens} cached · program {receipt.program_digest[:12]} · verified"
+        f"{receipt.cached_tokens} cached{digest} · verified"
     )
 
 
