@@ -73,7 +73,8 @@ class AsyncStream(StreamBase):
 
     async def _metadata(self) -> Metadata:
         """What the call, which has ended, says beside its messages."""
-        return await self._call.trailing_metadata()
+        trailing: Metadata = await self._call.trailing_metadata()
+        return trailing
 
     def _raise_if_only_the_call_was_cancelled(self) -> None:
         task = asyncio.current_task()
