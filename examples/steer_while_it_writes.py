@@ -23,7 +23,7 @@ TOKENS_BEFORE = 40
 
 def main(server: str, prompt: str) -> None:
     """Streams one answer, each token coloured by its readout, and changes it on its way."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     painter = Painter(CONCEPT)
     chat: list[Message] = [{"role": "user", "content": prompt}]
     with (
@@ -43,13 +43,14 @@ def main(server: str, prompt: str) -> None:
     console.print()
     receipt = conversation.result.receipt
     assert receipt is not None
-    for part in receipt.changes:
-        (operation,) = part.operations
-        console.print(
-            f"receipt: {operation.concept} on {operation.sites[0].tokens} of "
-            f"{operation.tokens_in_scope} tokens from position {part.from_position} on, verified",
-            soft_wrap=True,
-        )
+    for part in [receipt, *receipt.changes]:
+        for operation in part.operations:
+            steered, *_ = operation.sites
+            console.print(
+                f"receipt: {operation.concept} on {steered.tokens}/{operation.tokens_in_scope} "
+                f"tokens, {steered.first_position} to {steered.last_position}",
+                soft_wrap=True,
+            )
 
 
 if __name__ == "__main__":

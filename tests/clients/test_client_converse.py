@@ -187,15 +187,26 @@ async def test_after_the_end_every_change_is_too_late(driver: Driver) -> None:
     assert conversation.change([], check=False).refused
 
 
-@pytest.mark.parametrize("change_id", ["change-2", ""])
+@pytest.mark.parametrize(
+    ("answers", "waits"),
+    [
+        (["change-2"], "change-1"),
+        (["change-1", "change-1"], "change-2"),
+        (["change-1", "change-2", "change-2"], "none"),
+        ([""], "change-1"),
+    ],
+)
 @asynchronous
-async def test_an_answer_that_nobody_waits_for_is_an_error(driver: Driver, change_id: str) -> None:
+async def test_answers_come_in_order_and_once(
+    driver: Driver, answers: list[str], waits: str
+) -> None:
     def act(conversation: AnyConversation, event: Event | None) -> None:
         if event is None:
             conversation.change(CALM)
+            conversation.change([])
 
-    async with serve(send(HEAR, changed(), changed(change_id), end())) as server:
-        with pytest.raises(DataLoss, match="does not wait"):
+    async with serve(send(HEAR, HEAR, *map(changed, answers), end())) as server:
+        with pytest.raises(DataLoss, match=f"{answers[-1]!r}; {waits} waits"):
             await driver.converse(server.target, act)
 
 

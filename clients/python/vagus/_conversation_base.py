@@ -137,9 +137,13 @@ class ConversationBase(StreamBase):
         return Event("", changes=(self._answer(message.changed),))
 
     def _answer(self, answer: Changed) -> Change:
-        change = self._changes.get(answer.id)
-        if change is None or change.answered:
-            raise DataLoss(f"the server answered a change {answer.id!r} that does not wait for it")
+        with self._changing:
+            waiting = (change for change in self._changes.values() if not change.answered)
+            change = next(waiting, None)
+        # In order: one that was left out may have been made, and nobody would know from where on.
+        if change is None or change.id != answer.id:
+            expected = change.id if change else "none"
+            raise DataLoss(f"the server answered the change {answer.id!r}; {expected} waits for it")
         change.take(answer)
         self._answered.append(change)
         # One that came too late spoils nothing that is still to come.

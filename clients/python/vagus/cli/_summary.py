@@ -74,7 +74,8 @@ def _operation_text(counted: OperationReceipt, operation: Operation | None) -> s
     what = f" {action.strength:+g} {action.unit}" if isinstance(action, Add) else ""
     sites = ",".join(str(site.site) for site in counted.sites)
     tokens = min((site.tokens for site in counted.sites), default=0)
-    dose = sum(abs(site.dose) for site in counted.sites)
+    # Where it is not the same for all tokens, its mean.
+    dose = sum(abs(site.dose) or site.mean_dose for site in counted.sites)
     return (
         f"{counted.concept}{what} @{sites}: {tokens}/{counted.tokens_in_scope} tokens, "
         f"dose {dose:.2g}"
