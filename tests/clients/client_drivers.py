@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from vagus import AsyncClient, Client, Event, Result
+from vagus import AsyncClient, AsyncConversation, Client, Conversation, Event, Result
+
+AnyConversation: TypeAlias = Conversation | AsyncConversation
+Act: TypeAlias = Callable[[AnyConversation, Event | None], object]
+"""Called with a conversation when it is opened, and at each of its events."""
 
 
 class Driver(Protocol):
@@ -17,6 +21,10 @@ class Driver(Protocol):
 
     async def collect(self, target: str, **kwargs: Any) -> tuple[list[Event], Result]:
         """Stream to the end."""
+        ...
+
+    async def converse(self, target: str, act: Act, **kwargs: Any) -> AnyConversation:
+        """Converse to the end, acting on the way."""
         ...
 
 
@@ -41,6 +49,16 @@ class SyncDriver:
 
         return await asyncio.to_thread(run)
 
+    async def converse(self, target: str, act: Act, **kwargs: Any) -> AnyConversation:
+        def run() -> AnyConversation:
+            with Client(target) as client, client.converse("Hi", **kwargs) as conversation:
+                act(conversation, None)
+                for event in conversation:
+                    act(conversation, event)
+            return conversation
+
+        return await asyncio.to_thread(run)
+
 
 class AsyncDriver:
     """Runs the asyncio client on the server's event loop."""
@@ -56,6 +74,16 @@ class AsyncDriver:
             client.stream("Hi", **kwargs) as stream,
         ):
             return [event async for event in stream], stream.result
+
+    async def converse(self, target: str, act: Act, **kwargs: Any) -> AnyConversation:
+        async with (
+            AsyncClient(target) as client,
+            client.converse("Hi", **kwargs) as conversation,
+        ):
+            act(conversation, None)
+            async for event in conversation:
+                act(conversation, event)
+        return conversation
 
 
 def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

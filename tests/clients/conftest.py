@@ -15,3 +15,10 @@ from client_drivers import AsyncDriver, Driver, SyncDriver
 def driver(request: pytest.FixtureRequest) -> Driver:
     """Runs a test once with each kind of client."""
     return request.param()
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have settings of their own."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "VAGUS_SERVER", "VAGUS_API_KEY"):
+        monkeypatch.delenv(name, raising=False)

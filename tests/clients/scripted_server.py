@@ -14,16 +14,21 @@ from vagus.v1 import (
     concept_service_pb2_grpc,
     generation_service_pb2_grpc,
     model_service_pb2_grpc,
+    policy_service_pb2_grpc,
     readout_service_pb2_grpc,
 )
 
 Behaviour = Callable[[Any], AsyncIterator[Any]]
+
+HEAR = object()
+"""In the place of a message of Converse: waits for the caller's next one, and notes it."""
 
 
 class ScriptedServer(
     concept_service_pb2_grpc.ConceptServiceServicer,
     generation_service_pb2_grpc.GenerationServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
+    policy_service_pb2_grpc.PolicyServiceServicer,
     readout_service_pb2_grpc.ReadoutServiceServicer,
     health_pb2_grpc.HealthServicer,
 ):
@@ -53,9 +58,17 @@ class ScriptedServer(
     async def UploadConcept(self, requests: Any, context: Any) -> Any:  # noqa: N802
         return await self._answer([request async for request in requests], context)
 
+    async def Converse(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        said = aiter(requests)
+        async for message in self._stream(await anext(said), context):
+            if message is HEAR:
+                self.requests.append(await anext(said))
+            else:
+                yield message
+
     StreamGenerate = _stream
     Generate = ReadText = ListConcepts = GetConcept = ListPacks = GetPack = _answer
-    ListModels = GetModel = Check = DeleteConcept = _answer
+    ListModels = GetModel = ListPolicies = Check = DeleteConcept = _answer
 
 
 @asynccontextmanager
@@ -68,6 +81,7 @@ async def serve(
         concept_service_pb2_grpc.add_ConceptServiceServicer_to_server,
         generation_service_pb2_grpc.add_GenerationServiceServicer_to_server,
         model_service_pb2_grpc.add_ModelServiceServicer_to_server,
+        policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
         readout_service_pb2_grpc.add_ReadoutServiceServicer_to_server,
         health_pb2_grpc.add_HealthServicer_to_server,
     ):

@@ -12,6 +12,7 @@ from scripted_server import send, serve
 import vagus
 from vagus.v1 import concept_service_pb2 as concept_pb
 from vagus.v1 import model_service_pb2 as model_pb
+from vagus.v1 import policy_service_pb2 as policy_service_pb
 from vagus.v1 import readout_pb2
 from vagus.v1 import readout_service_pb2 as readout_service_pb
 
@@ -36,6 +37,7 @@ async def test_the_small_calls(driver: Driver) -> None:
         send(concept_pb.GetPackResponse(pack={"name": "q"})),
         send(model_pb.ListModelsResponse(models=[{"name": "m"}])),
         send(model_pb.GetModelResponse(model={"name": "n"})),
+        send(policy_service_pb.ListPoliciesResponse(policies=[{"name": "p"}])),
         send(HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)),
     ) as server:
         concept = await driver.call(server.target, "concept", "calm", vectors=True)
@@ -45,6 +47,7 @@ async def test_the_small_calls(driver: Driver) -> None:
         assert [model.name for model in await driver.call(server.target, "models")] == ["m"]
         assert (await driver.call(server.target, "model", "n")).name == "n"
         assert server.requests[-1].name == "n"
+        assert [policy.name for policy in await driver.call(server.target, "policies")] == ["p"]
         assert await driver.call(server.target, "health") == "NOT_SERVING"
 
 

@@ -1,47 +1,28 @@
 """The command line, against a scripted server."""
 
-import asyncio
 import json
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from client_drivers import asynchronous
+from command_line import TERMINAL, invoke
 from generation_messages import finish, layout, messages, readout, receipt, response
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from scripted_server import ScriptedServer, fail, send, serve
-from typer.testing import CliRunner
+from scripted_server import fail, send, serve
 
-from vagus.cli import app, chat
+from vagus.cli import chat
 from vagus.v1 import concept_service_pb2 as concept_pb
 from vagus.v1 import generation_service_pb2 as generation_pb
 from vagus.v1 import model_service_pb2 as model_pb
 from vagus.v1 import readout_pb2
 from vagus.v1 import readout_service_pb2 as readout_service_pb
 
-TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
 RECEIPT_LINE = (
     "receipt: calm +0.3 residual @15: 6/6 tokens, dose 0.3 · 6 processed, 0 cached"
     " · program abcdef012345 · verified"
 )
-
-
-@pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "VAGUS_SERVER", "VAGUS_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-async def invoke(
-    server: ScriptedServer | None,
-    *arguments: str,
-    env: dict[str, str] | None = None,
-    said: str = "",
-) -> Result:
-    environment = {**(env or {}), **({"VAGUS_SERVER": server.target} if server else {})}
-    return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment, input=said)
 
 
 @asynchronous

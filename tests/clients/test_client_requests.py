@@ -139,12 +139,13 @@ def test_unknown_options_are_type_errors() -> None:
 
 
 def test_a_spec_has_every_part() -> None:
-    options = {"model": "m", "pack": "p", "request_id": "r", "max_tokens": 9}
+    options = {"model": "m", "pack": "p", "request_id": "r", "policies": ["q"], "max_tokens": 9}
     spec = generation_spec("Hi", [add("calm", 0.5)], ["calm"], options)
     assert as_dict(spec) == {
         "model": "m",
         "pack": "p",
         "request_id": "r",
+        "policies": ["q"],
         "prompt": {"text": "Hi"},
         "sampling": {"max_tokens": 9},
         "program": {
@@ -154,6 +155,12 @@ def test_a_spec_has_every_part() -> None:
         },
         "readouts": {"names": {"names": ["calm"]}, "generation": True},
     }
+
+
+def test_policies_may_be_one_name() -> None:
+    assert list(generation_spec("Hi", None, None, {"policies": "calm-down"}).policies) == [
+        "calm-down"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from client_drivers import Driver, asynchronous
-from generation_messages import messages, response
+from generation_messages import finish, messages, response
 from grpc import StatusCode
 from scripted_server import fail, hang, send, send_forever, serve
 
+import vagus
 from vagus import (
     AsyncClient,
     Cancelled,
@@ -17,7 +18,12 @@ from vagus import (
     Internal,
     TokenReadout,
 )
-from vagus.v1.generation_service_pb2 import StreamGenerateResponse
+from vagus.v1.generation_service_pb2 import (
+    FINISH_REASON_POLICY,
+    GenerateResponse,
+    StreamGenerateResponse,
+)
+from vagus.v1.policy_pb2 import PolicyEvent
 
 
 @asynchronous
@@ -156,3 +162,32 @@ async def test_a_stream_without_its_end_is_an_error(driver: Driver) -> None:
 def test_a_stream_has_to_be_opened() -> None:
     with Client("localhost:1") as client, pytest.raises(RuntimeError, match="open the stream"):
         next(iter(client.stream("Hi")))
+
+
+@asynchronous
+async def test_policies_tell_and_may_end_the_request(driver: Driver) -> None:
+    began = PolicyEvent(policy="p", kind=1, position=4, value=2.5, severity="warning")
+    stopped = PolicyEvent(policy="p", kind=3, position=5, value=3.5, severity="warning")
+    ended = finish(reason=FINISH_REASON_POLICY, stop="", policy="p", turn=None)
+    parts = [
+        StreamGenerateResponse(text="a", policy_events=[began]),
+        StreamGenerateResponse(policy_events=[stopped], finish=ended),
+    ]
+    whole = GenerateResponse(text="a", policy_events=[began, stopped], finish=ended)
+    async with serve(send(*parts), send(whole)) as server:
+        events, streamed = await driver.collect(server.target)
+        assert await driver.call(server.target, "generate", "Hi") == streamed
+    assert [[each.kind for each in event.policy_events] for event in events] == [
+        ["began"],
+        ["stopped"],
+    ]
+    assert (streamed.finish_reason, streamed.policy) == ("policy", "p")
+    assert streamed.policy_events[0] == vagus.PolicyEvent("p", "began", 4, 2.5, "warning")
+
+
+@asynchronous
+async def test_what_a_policy_did_must_be_known(driver: Driver) -> None:
+    strange = StreamGenerateResponse(policy_events=[PolicyEvent(policy="p")])
+    async with serve(send(strange)) as server:
+        with pytest.raises(DataLoss, match="unknown"):
+            await driver.collect(server.target)

@@ -11,7 +11,9 @@ Example:
 
 from vagus._async_client import AsyncClient
 from vagus._async_stream import AsyncStream
+from vagus._change import Change
 from vagus._client import Client
+from vagus._conversation import AsyncConversation, Conversation
 from vagus._errors import (
     Aborted,
     AlreadyExists,
@@ -33,6 +35,7 @@ from vagus._errors import (
     VagusError,
 )
 from vagus._operation import Envelope, Gate, Operation, Program, ablate, add, clamp, set_
+from vagus._policy import PolicyEvent
 from vagus._prompt import Chat, Message, PromptLike
 from vagus._readout import Readout, SiteReadout, TokenReadout, TurnReadout
 from vagus._receipt import verify_receipt
@@ -47,18 +50,22 @@ from vagus._version import __version__
 from vagus.v1.concept_service_pb2 import Concept, Pack
 from vagus.v1.generation_service_pb2 import TokenLogprob, Usage
 from vagus.v1.model_service_pb2 import Model
+from vagus.v1.policy_pb2 import Policy
 from vagus.v1.steering_pb2 import Receipt
 
 __all__ = [
     "Aborted",
     "AlreadyExists",
     "AsyncClient",
+    "AsyncConversation",
     "AsyncStream",
     "Cancelled",
+    "Change",
     "Characters",
     "Chat",
     "Client",
     "Concept",
+    "Conversation",
     "DataLoss",
     "DeadlineExceeded",
     "Envelope",
@@ -78,6 +85,8 @@ __all__ = [
     "OutOfRange",
     "Pack",
     "PermissionDenied",
+    "Policy",
+    "PolicyEvent",
     "Positions",
     "Program",
     "PromptLike",

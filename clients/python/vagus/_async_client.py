@@ -13,15 +13,18 @@ from vagus import _calls
 from vagus._async_stream import AsyncStream
 from vagus._base import ClientBase
 from vagus._concepts import AsyncConcepts
+from vagus._conversation import AsyncConversation
 from vagus._operation import Program
+from vagus._outbox import AsyncOutbox
 from vagus._prompt import PromptLike
 from vagus._request import GenerateOptions, generation_spec, read_request
 from vagus._result import HealthStatus, Reading, Result
 from vagus._selection import ReadoutsLike
 from vagus._stubs import Stubs
 from vagus.v1.concept_service_pb2 import Concept, Pack
-from vagus.v1.generation_service_pb2 import StreamGenerateRequest
+from vagus.v1.generation_service_pb2 import ConverseRequest, StreamGenerateRequest
 from vagus.v1.model_service_pb2 import Model
+from vagus.v1.policy_pb2 import Policy
 
 T = TypeVar("T")
 
@@ -80,6 +83,25 @@ class AsyncClient(ClientBase):
 
         return AsyncStream(start, self._attempts(timeout))
 
+    def converse(
+        self,
+        prompt: PromptLike,
+        *,
+        program: Program | None = None,
+        readouts: ReadoutsLike | None = None,
+        timeout: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> AsyncConversation:
+        """Generate and stream, changing the program meanwhile. See `Client.converse`."""
+        spec = generation_spec(prompt, program, readouts, options)
+        outbox = AsyncOutbox(ConverseRequest(start=spec))
+
+        def start(seconds: float) -> Any:
+            method = self._stubs.generation.Converse
+            return method(aiter(outbox), timeout=seconds, metadata=self._metadata)
+
+        return AsyncConversation(start, self._attempts(timeout), program, outbox)
+
     async def read(
         self,
         inputs: PromptLike | Sequence[PromptLike],
@@ -120,6 +142,10 @@ class AsyncClient(ClientBase):
     async def model(self, name: str = "", *, timeout: float | None = None) -> Model:
         """A model and what can be asked of it; by default the served one."""
         return await self._unary(_calls.get_model(name), timeout)
+
+    async def policies(self, *, timeout: float | None = None) -> list[Policy]:
+        """The server's policies, in the order in which they add to programs."""
+        return await self._unary(_calls.list_policies(), timeout)
 
     async def health(self, service: str = "", *, timeout: float | None = None) -> HealthStatus:
         """What the standard health service says about a service; by default the server."""

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from grpc.aio import AioRpcError
 
 from vagus._errors import Cancelled
 from vagus._result import Event
+from vagus._status import Metadata
 from vagus._stream_base import StreamBase
 
 
@@ -50,22 +51,30 @@ class AsyncStream(StreamBase):
         try:
             while not self._ended:
                 try:
-                    async for message in self._call:
-                        yield self._accumulator.push(message)
+                    async for message in self._messages():
+                        yield self._take(message)
                 except AioRpcError as failure:
-                    messages = self._accumulator.messages
-                    delay = self._attempts.delay_after(failure, messages=messages)
+                    delay = self._attempts.delay_after(failure, messages=self._received)
                 except asyncio.CancelledError:
                     self._raise_if_only_the_call_was_cancelled()
                     raise
                 else:
-                    self._finish(await self._call.trailing_metadata())
+                    self._finish(await self._metadata())
                     return
                 await asyncio.sleep(delay)
                 self._start()
         finally:
             # grpc.aio goes on receiving when the consumer breaks out of the loop.
             self.cancel()
+
+    def _messages(self) -> AsyncIterator[Any]:
+        """What the call receives."""
+        return aiter(self._call)
+
+    async def _metadata(self) -> Metadata:
+        """What the call, which has ended, says beside its messages."""
+        trailing: Metadata = await self._call.trailing_metadata()
+        return trailing
 
     def _raise_if_only_the_call_was_cancelled(self) -> None:
         task = asyncio.current_task()

@@ -15,7 +15,9 @@ from vagus._stubs import Stubs
 from vagus.v1 import concept_service_pb2 as concept_pb
 from vagus.v1 import generation_service_pb2 as generation_pb
 from vagus.v1 import model_service_pb2 as model_pb
+from vagus.v1 import policy_service_pb2 as policy_pb
 from vagus.v1 import readout_service_pb2 as readout_pb
+from vagus.v1.policy_pb2 import Policy
 
 T = TypeVar("T")
 
@@ -128,6 +130,16 @@ def get_model(name: str) -> Call[model_pb.Model]:
     """Gets one model."""
     request = model_pb.GetModelRequest(name=name)
     return Call(lambda stubs: stubs.model.GetModel, request, lambda response, _: response.model)
+
+
+def list_policies() -> Call[list[Policy]]:
+    """Lists the policies in force."""
+    request = policy_pb.ListPoliciesRequest()
+
+    def read(response: policy_pb.ListPoliciesResponse, _: Metadata) -> list[Policy]:
+        return list(response.policies)
+
+    return Call(lambda stubs: stubs.policy.ListPolicies, request, read)
 
 
 def check_health(service: str) -> Call[HealthStatus]:

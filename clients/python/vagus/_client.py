@@ -11,7 +11,9 @@ import grpc
 from vagus import _calls
 from vagus._base import ClientBase
 from vagus._concepts import Concepts
+from vagus._conversation import Conversation
 from vagus._operation import Program
+from vagus._outbox import Outbox
 from vagus._prompt import PromptLike
 from vagus._request import GenerateOptions, generation_spec, read_request
 from vagus._result import HealthStatus, Reading, Result
@@ -20,8 +22,9 @@ from vagus._status import RpcStatus
 from vagus._stream import Stream
 from vagus._stubs import Stubs
 from vagus.v1.concept_service_pb2 import Concept, Pack
-from vagus.v1.generation_service_pb2 import StreamGenerateRequest
+from vagus.v1.generation_service_pb2 import ConverseRequest, StreamGenerateRequest
 from vagus.v1.model_service_pb2 import Model
+from vagus.v1.policy_pb2 import Policy
 
 T = TypeVar("T")
 
@@ -65,7 +68,8 @@ class Client(ClientBase):
             readouts: Concepts to read at each generated token: names, a number k for the
                 strongest k, or `Readouts`. None: none.
             timeout: Seconds, retries included. None: the client's.
-            options: Sampling options (see `SamplingOptions`), `model`, `pack`, `request_id`.
+            options: Sampling options (see `SamplingOptions`), `model`, `pack`, `request_id`,
+                `policies`.
 
         Raises:
             VagusError: The call failed; its subclasses say how.
@@ -98,6 +102,30 @@ class Client(ClientBase):
             return method(request, timeout=seconds, metadata=self._metadata)
 
         return Stream(start, self._attempts(timeout))
+
+    def converse(
+        self,
+        prompt: PromptLike,
+        *,
+        program: Program | None = None,
+        readouts: ReadoutsLike | None = None,
+        timeout: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Conversation:
+        """Generate and stream as `stream` does, with a program that can be changed meanwhile.
+
+        Arguments and use are those of `stream`; see `Conversation.change`. Until the server has
+        admitted the request it may be tried again, with the changes made so far; after that it
+        is not.
+        """
+        spec = generation_spec(prompt, program, readouts, options)
+        outbox = Outbox(ConverseRequest(start=spec))
+
+        def start(seconds: float) -> Any:
+            method = self._stubs.generation.Converse
+            return method(iter(outbox), timeout=seconds, metadata=self._metadata)
+
+        return Conversation(start, self._attempts(timeout), program, outbox)
 
     def read(
         self,
@@ -146,6 +174,10 @@ class Client(ClientBase):
     def model(self, name: str = "", *, timeout: float | None = None) -> Model:
         """A model and what can be asked of it; by default the served one."""
         return self._unary(_calls.get_model(name), timeout)
+
+    def policies(self, *, timeout: float | None = None) -> list[Policy]:
+        """The server's policies, in the order in which they add to programs."""
+        return self._unary(_calls.list_policies(), timeout)
 
     def health(self, service: str = "", *, timeout: float | None = None) -> HealthStatus:
         """What the standard health service says about a service; by default the server."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vagus._errors import DataLoss
+from vagus._policy import PolicyEvent, policy_event
 from vagus._readout import TokenReadout, TurnReadout, token_readout, turn_readout
 from vagus._result import Event, FinishReason, Reading, Result, Token
 from vagus.v1 import generation_service_pb2 as pb
@@ -12,6 +13,7 @@ from vagus.v1.readout_service_pb2 import ReadTextResponse
 _FINISH_REASONS: dict[int, FinishReason] = {
     pb.FINISH_REASON_STOP: "stop",
     pb.FINISH_REASON_LENGTH: "length",
+    pb.FINISH_REASON_POLICY: "policy",
 }
 
 
@@ -22,10 +24,10 @@ class Accumulator:
         self._text: list[str] = []
         self._tokens: list[Token] = []
         self._prompt_readouts: tuple[TokenReadout, ...] = ()
+        self._policy_events: list[PolicyEvent] = []
         self._layout = ReadoutLayout()
         self._finish = pb.Finish()
         self._turn: TurnReadout | None = None
-        self.messages = 0
         self.request_id = ""
 
     def push(self, message: pb.StreamGenerateResponse | pb.GenerateResponse) -> Event:
@@ -48,16 +50,22 @@ class Accumulator:
             tuple(_token(token, concepts) for token in message.tokens),
             tuple(token_readout(readout, concepts) for readout in message.prompt_readouts),
             _FINISH_REASONS.get(message.finish.reason),
+            tuple(map(policy_event, message.policy_events)),
         )
-        self.messages += 1
         self._text.append(event.text)
         self._tokens += event.tokens
         self._prompt_readouts += event.prompt_readouts
+        self._policy_events += event.policy_events
         return event
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a message has said how the request ended."""
+        return bool(self._finish.reason)
 
     def check_complete(self) -> None:
         """Raise `DataLoss` when no message said how the request ended."""
-        if not self._finish.reason:
+        if not self.is_complete:
             raise DataLoss("the stream ended without its last message", request_id=self.request_id)
 
     @property
@@ -71,6 +79,8 @@ class Accumulator:
             finish_reason=_FINISH_REASONS.get(finish.reason),
             stop=finish.stop,
             stop_token_id=finish.stop_token_id if finish.HasField("stop_token_id") else None,
+            policy=finish.policy,
+            policy_events=tuple(self._policy_events),
             usage=finish.usage,
             receipt=finish.receipt if finish.HasField("receipt") else None,
             turn=self._turn,

@@ -21,11 +21,14 @@ class GenerateOptions(SamplingOptions, total=False):
         pack: Name or digest of the pack, to be sure. Default: whichever is served.
         request_id: The caller's own id, at most 128 visible ASCII characters, unique among
             running requests. Default: the server makes one.
+        policies: Names of policies (see `Client.policies`) that watch this request beside those
+            that watch every one. Default: none.
     """
 
     model: str
     pack: str
     request_id: str
+    policies: str | Sequence[str]
 
 
 def generation_spec(
@@ -34,7 +37,7 @@ def generation_spec(
     readouts: ReadoutsLike | None,
     options: GenerateOptions,
 ) -> GenerationSpec:
-    """What Generate and StreamGenerate are asked.
+    """What generating calls are asked.
 
     Raises:
         TypeError: A prompt or an option is of the wrong type, or unknown.
@@ -42,6 +45,8 @@ def generation_spec(
     """
     own = GenerateOptions.__annotations__.keys() - SamplingOptions.__annotations__.keys()
     named: dict[str, Any] = {key: value for key, value in options.items() if key in own}
+    if isinstance(policy := options.get("policies"), str):
+        named["policies"] = [policy]
     sampling = {key: value for key, value in options.items() if key not in own}
     return GenerationSpec(
         prompt=prompt_message(prompt),

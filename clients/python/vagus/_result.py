@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from vagus._change import Change
+from vagus._policy import PolicyEvent
 from vagus._readout import TokenReadout, TurnReadout
 from vagus.v1.generation_service_pb2 import TokenLogprob, Usage
 from vagus.v1.steering_pb2 import Receipt
 
-FinishReason: TypeAlias = Literal["stop", "length"]
-"""Ended by end-of-sequence, stop string or stop token; or by max_tokens or the context."""
+FinishReason: TypeAlias = Literal["stop", "length", "policy"]
+"""Ended by end-of-sequence, stop string or stop token; by max_tokens or the context; or by a
+policy of the server."""
 
 HealthStatus: TypeAlias = Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"]
 """What the standard gRPC health service says."""
@@ -43,12 +46,16 @@ class Event:
         tokens: Tokens generated since the last event.
         prompt_readouts: Readouts of the prompt that were asked for; in the first event alone.
         finish_reason: Why the request ended; in the last event alone.
+        policy_events: What policies did since the last event, in order.
+        changes: Changes whose answer has come; such an event has nothing else.
     """
 
     text: str
     tokens: tuple[Token, ...] = ()
     prompt_readouts: tuple[TokenReadout, ...] = ()
     finish_reason: FinishReason | None = None
+    policy_events: tuple[PolicyEvent, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Result:
         finish_reason: Why it ended. None: it has not ended.
         stop: The stop string that ended it, or "".
         stop_token_id: The stop token that ended it.
+        policy: The policy that ended it, or "".
+        policy_events: What policies did, in order.
         usage: Counts of tokens; zeros until the end.
         receipt: What the device did. None for unsteered requests, and until the end.
         turn: Mean readouts over the generated tokens, when those were read; at the end.
@@ -75,6 +84,8 @@ class Result:
     finish_reason: FinishReason | None
     stop: str
     stop_token_id: int | None
+    policy: str
+    policy_events: tuple[PolicyEvent, ...]
     usage: Usage
     receipt: Receipt | None
     turn: TurnReadout | None

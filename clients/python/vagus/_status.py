@@ -1,6 +1,6 @@
 """From a gRPC failure to one of this package's errors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 import grpc
@@ -16,6 +16,7 @@ Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 _CLASSES: dict[grpc.StatusCode, type[_errors.VagusError]] = {
     cls.code: cls for cls in _errors.VagusError.__subclasses__()
 }
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RpcStatus(Protocol):
@@ -54,6 +55,15 @@ def error_from_status(status: RpcStatus) -> _errors.VagusError:
             else None
         ),
     )
+
+
+def error_from_code(
+    code: int, message: str, *, reason: str, metadata: Mapping[str, str]
+) -> _errors.VagusError:
+    """The error that a refusal inside of a stream is reported as; `code` is gRPC's number."""
+    status = _CODES.get(code, grpc.StatusCode.UNKNOWN)
+    cls = _CLASSES.get(status, _errors.Unknown)
+    return cls(message, reason=reason, metadata=metadata)
 
 
 def _status_details(trailing: Metadata) -> Status:

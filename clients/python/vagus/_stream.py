@@ -51,11 +51,10 @@ class Stream(StreamBase):
             while not self._ended:
                 try:
                     for message in self._call:
-                        yield self._accumulator.push(message)
+                        yield self._take(message)
                 except grpc.RpcError as failure:
                     status = cast(RpcStatus, failure)
-                    messages = self._accumulator.messages
-                    delay = self._attempts.delay_after(status, messages=messages)
+                    delay = self._attempts.delay_after(status, messages=self._received)
                 else:
                     self._finish(self._call.trailing_metadata())
                     return

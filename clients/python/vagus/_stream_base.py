@@ -6,7 +6,7 @@ from typing import Any
 from vagus._constants import REQUEST_ID_KEY
 from vagus._decode import Accumulator
 from vagus._errors import Cancelled
-from vagus._result import Result
+from vagus._result import Event, Result
 from vagus._retry import Attempts
 from vagus._status import Metadata, metadata_text
 
@@ -24,6 +24,7 @@ class StreamBase:
         self._attempts = attempts
         self._accumulator = Accumulator()
         self._call: Any = None
+        self._received = 0
         self._ended = False
 
     @property
@@ -44,7 +45,12 @@ class StreamBase:
 
     def _check_open(self) -> None:
         if self._call is None:
-            raise RuntimeError("open the stream first: with client.stream(...) as stream")
+            raise RuntimeError("open the stream first: use it in a with block")
+
+    def _take(self, message: Any) -> Event:
+        """The event of a message."""
+        self._received += 1
+        return self._accumulator.push(message)
 
     def _finish(self, trailing: Metadata) -> None:
         self._ended = True

@@ -9,6 +9,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from vagus.v1.concept_service_pb2_grpc import ConceptServiceStub
 from vagus.v1.generation_service_pb2_grpc import GenerationServiceStub
 from vagus.v1.model_service_pb2_grpc import ModelServiceStub
+from vagus.v1.policy_service_pb2_grpc import PolicyServiceStub
 from vagus.v1.readout_service_pb2_grpc import ReadoutServiceStub
 
 AnyChannel: TypeAlias = grpc.Channel | grpc.aio.Channel
@@ -21,6 +22,7 @@ class Stubs:
         self.concept = _stub(ConceptServiceStub, channel)
         self.generation = _stub(GenerationServiceStub, channel)
         self.model = _stub(ModelServiceStub, channel)
+        self.policy = _stub(PolicyServiceStub, channel)
         self.readout = _stub(ReadoutServiceStub, channel)
         self.health = _stub(HealthStub, channel)
 

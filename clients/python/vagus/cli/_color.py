@@ -1,4 +1,4 @@
-"""Text coloured by z-score, on a scale from blue over grey to red."""
+"""Text coloured by z-score, on a scale from blue over grey to red; and by severity."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,11 @@ SATURATION_Z = 3.0
 """The z-score at which the scale ends, on both sides."""
 
 _BLUE, _GREY, _RED = (70, 130, 255), (150, 150, 150), (255, 70, 60)
+_SEVERITIES = {
+    "info": Style(color="cyan"),
+    "warning": Style(color="yellow"),
+    "critical": Style(color="red", bold=True),
+}
 # A model may write escape sequences; a terminal must not obey them.
 _CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -23,6 +28,11 @@ def z_style(z: float | None) -> Style:
     end, share = (_RED if z > 0 else _BLUE), min(abs(z) / SATURATION_Z, 1.0)
     rgb = (grey + (colour - grey) * share for grey, colour in zip(_GREY, end, strict=True))
     return Style(color=Color.from_rgb(*map(round, rgb)))
+
+
+def severity_style(severity: str) -> Style:
+    """The colour of a policy's severity; an unknown one has none."""
+    return _SEVERITIES.get(severity, Style.null())
 
 
 def colored(text: str, z: float | None) -> Text:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -29,6 +30,8 @@ def result_json(result: Result) -> dict[str, object]:
     return {
         "text": result.text,
         "finish_reason": result.finish_reason,
+        "policy": result.policy,
+        "policy_events": [asdict(event) for event in result.policy_events],
         "usage": message_json(result.usage),
         "turn_mean": _z(result.turn),
         "tokens": [_token_json(token) for token in result.tokens],

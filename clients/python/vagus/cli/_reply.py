@@ -7,15 +7,16 @@ from rich.console import Console
 
 from vagus._client import Client
 from vagus._operation import Operation
+from vagus._policy import PolicyEvent
 from vagus._prompt import PromptLike
 from vagus._receipt import verify_receipt
+from vagus._request import GenerateOptions
 from vagus._result import Result
-from vagus._sampling import SamplingOptions
 from vagus._selection import ReadoutsLike
 from vagus.cli._color import Painter, colored
 from vagus.cli._json import print_json, result_json
 from vagus.cli._output import console
-from vagus.cli._summary import print_summary
+from vagus.cli._summary import policy_line, print_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Replier:
         program: How they are steered.
         readouts: What is read at their tokens.
         color: The concept whose z-score colours them, if any.
-        sampling: How their tokens are chosen.
+        options: How their tokens are chosen, and which policies watch.
         screen: Where the reply goes.
         notes: Where the summary goes: to standard error, so that a pipe gets the reply alone.
     """
@@ -36,7 +37,7 @@ class Replier:
     program: list[Operation]
     readouts: ReadoutsLike | None
     color: str | None
-    sampling: SamplingOptions
+    options: GenerateOptions
     screen: Console = field(default_factory=console)
     notes: Console = field(default_factory=lambda: console(stderr=True))
 
@@ -44,13 +45,15 @@ class Replier:
         """Stream a reply, then print its summary."""
         painter = Painter(self.color)
         stream = self.client.stream(
-            prompt, program=self.program, readouts=self.readouts, **self.sampling
+            prompt, program=self.program, readouts=self.readouts, **self.options
         )
         with stream:
             try:
                 for event in stream:
                     for text, z in painter.pieces(event):
                         self._print(text, z)
+                    for happened in event.policy_events:
+                        self._tell(happened, stream.result.text)
             finally:
                 if stream.result.text:
                     self._print("\n", None)
@@ -60,10 +63,16 @@ class Replier:
     def show_json(self, prompt: PromptLike) -> None:
         """Print a whole reply as JSON."""
         result = self.client.generate(
-            prompt, program=self.program, readouts=self.readouts, **self.sampling
+            prompt, program=self.program, readouts=self.readouts, **self.options
         )
         verify_receipt(self.program, result)
         print_json(result_json(result))
+
+    def _tell(self, event: PolicyEvent, text: str) -> None:
+        if self.screen.is_terminal and text and not text.endswith("\n"):
+            # Both go to the same terminal: leave the line that the reply is on.
+            self._print("\n", None)
+        self.notes.print(policy_line(event), soft_wrap=True)
 
     def _print(self, text: str, z: float | None) -> None:
         if self.screen.is_terminal:

@@ -10,7 +10,7 @@ from vagus._constants import DEFAULT_TARGET
 from vagus._errors import VagusError
 from vagus._operation import Operation, Unit
 from vagus._prompt import Message
-from vagus._sampling import SamplingOptions
+from vagus._request import GenerateOptions
 from vagus._scope import TokenSet
 from vagus._selection import Readouts
 from vagus.cli._connection import Ca, Insecure, Json, Server, Tenant, connect, report
@@ -37,6 +37,10 @@ def chat(
     color: Annotated[
         str | None, typer.Option(help="Concept that colours the tokens. Default: the first read.")
     ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="Policy that watches, beside those for every request; repeatable."),
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens to generate.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Makes sampling repeatable.")] = None,
@@ -50,18 +54,20 @@ def chat(
     """Generate a steered reply; without PROMPT on a terminal, hold a conversation."""
     program = parse_steer(steer or [], unit, scope)
     readouts, color = _readouts(program, parse_concepts(read), color)
-    sampling: SamplingOptions = {}
+    options: GenerateOptions = {}
     if max_tokens is not None:
-        sampling["max_tokens"] = max_tokens
+        options["max_tokens"] = max_tokens
     if temperature is not None:
-        sampling["temperature"] = temperature
+        options["temperature"] = temperature
     if seed is not None:
-        sampling["seed"] = seed
+        options["seed"] = seed
+    if policy:
+        options["policies"] = policy
     conversation = _is_conversation(prompt)
     if conversation and as_json:
         raise typer.BadParameter("--json needs a PROMPT")
     with connect(server, ca, insecure, tenant) as client:
-        replier = Replier(client, program, readouts, color, sampling)
+        replier = Replier(client, program, readouts, color, options)
         if conversation:
             _converse(replier, raw)
             return
