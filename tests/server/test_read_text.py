@@ -68,7 +68,7 @@ class Engine:
 
 
 def read(engine: Engine, *texts: list[int], **fields: Any) -> ReadTextResponse:
-    metrics: Any = SimpleNamespace(read=lambda running, sinks: None)
+    metrics: Any = SimpleNamespace(read=lambda running, sinks: None, queued=lambda seconds: None)
     registry = small_registry(PACK)
     served = Served("tiny", engine, metrics, Limits(max_requests=8), registry)  # type: ignore[arg-type]
     request = ReadTextRequest(

@@ -17,6 +17,7 @@ from vagus_server.services.context import (
     check_request_id,
     current_call,
 )
+from vagus_server.services.pace import parts
 from vagus_server.services.sampling import sampling_arguments
 from vagus_server.services.served import Served
 
@@ -45,7 +46,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     async def StreamGenerate(  # noqa: N802
         self, request: pb.StreamGenerateRequest, context: ServicerContext
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
-        """Streams each output of the engine as one message."""
+        """Streams outputs as they arise, or as they are taken where that is later."""
         async with aclosing(self._run(request.spec, context, whole=False)) as messages:
             first = True
             async for message in messages:
@@ -62,16 +63,23 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         request, answer = self._prepare(spec, context, whole)
         served = self._served
         start = time.perf_counter()
+        # The request's id is taken from here on; the engine hears of it when it has a place.
         running = served.engine.submit(request)
-        with served.metrics.running(request.program) as progress:
-            try:
-                async with aclosing(running.outputs()) as outputs:
-                    async for output in outputs:
-                        progress.tokens(len(output.token_ids), time.perf_counter() - start)
-                        yield answer.message(running, output)
-            finally:
-                served.engine.close(request)
-                served.metrics.finished(running, served.engine.sinks)
+        try:
+            async with served.admission.place() as waited:
+                served.metrics.queued(waited)
+                with served.metrics.running(request.program) as progress:
+                    try:
+                        async with aclosing(running.outputs()) as outputs:
+                            async for output in outputs:
+                                elapsed = time.perf_counter() - start
+                                progress.tokens(len(output.token_ids), elapsed)
+                                for part in parts(output):
+                                    yield answer.message(running, part)
+                    finally:
+                        served.metrics.finished(running, served.engine.sinks)
+        finally:
+            served.engine.close(request)
 
     def _prepare(
         self, spec: pb.GenerationSpec, context: ServicerContext, whole: bool
