@@ -6,6 +6,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
 from vagus_server.plugin import blocks
+from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.transport import STEP
 from vagus_server.plugin.wire import Step, steps_to_array
 
@@ -25,6 +26,7 @@ class _Carrying(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         blocks.install()
+        follow_parent()
         super().__init__(*args, **kwargs)
         self._vagus_steps: list[Step] = []
 
