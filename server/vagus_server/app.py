@@ -1,8 +1,8 @@
 """Builds the gRPC server and runs everything from start to stop."""
 
 import asyncio
-import contextlib
 import logging
+import math
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
@@ -32,11 +31,13 @@ from vagus_server.concepts.store import Store, Stored
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
 from vagus_server.engine.settings import EngineSettings
+from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import Pack, PackError
 from vagus_server.policies.file import MONITOR
 from vagus_server.services.answer import MAX_MESSAGE_BYTES
+from vagus_server.services.calls import Calls
 from vagus_server.services.concept import ConceptService
 from vagus_server.services.generation import GenerationService
 from vagus_server.services.interceptor import CallInterceptor
@@ -44,6 +45,7 @@ from vagus_server.services.model import ModelService
 from vagus_server.services.policy import PolicyService
 from vagus_server.services.readout import ReadoutService
 from vagus_server.services.served import Limits, Served
+from vagus_server.watch import Watch
 
 logger = logging.getLogger("vagus.server")
 
@@ -58,8 +60,17 @@ SERVICE_NAMES = tuple(
     service.full_name for f in _FILES for service in f.DESCRIPTOR.services_by_name.values()
 )
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_GRACE_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
+#: For statuses to leave, once every call has been ended.
+_GRACE_SECONDS = 1.0
+#: How often the file of policies is looked at.
+_POLICY_SECONDS = 1.0
+#: Requests in the engine for each row of its batch: those ahead fill a row that comes free.
+_PLACES_PER_ROW = 1.25
+#: Calls at once on one connection; further ones wait at the client.
+_MAX_STREAMS = 4096
+
+#: Exit codes (docs/production.md).
+STOPPED, ENGINE_LOST, HANDED_BACK = 0, 3, 4
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,10 @@ class ServerSettings:
         metric_concepts: concepts that get histograms; empty takes all of the pack.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
+        drain_seconds: what a stop leaves running requests to end by themselves.
+        canary_seconds: between two canaries while the server runs; 0 runs none.
+        keepalive_seconds: a connection that is silent for so long is asked whether it lives, and
+            closed after as long again without an answer.
     """
 
     host: str = "127.0.0.1"
@@ -85,6 +100,9 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
     policies: Path | None = MONITOR
+    drain_seconds: float = 30.0
+    canary_seconds: float = 60.0
+    keepalive_seconds: float = 30.0
 
 
 def load_pack_for(model: Path, folder: Path) -> Pack:
@@ -99,15 +117,25 @@ def load_pack_for(model: Path, folder: Path) -> Pack:
     return pack
 
 
-def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any]:
-    """The gRPC server with all services, health (NOT_SERVING at first) and reflection."""
+def build_server(
+    served: Served, calls: Calls, health: Health, keepalive_seconds: float
+) -> grpc.aio.Server:
+    """The gRPC server with all services, health and reflection."""
+    keepalive_ms = int(keepalive_seconds * 1000)
+    slow_reader_seconds = served.limits.slow_reader_seconds
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)],
+        interceptors=[CallInterceptor(served.metrics, calls, slow_reader_seconds)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             # Two servers on one port would share its calls at random.
             ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", _MAX_STREAMS),
+            # Finds connections whose other end has gone without a word, or has stopped.
+            ("grpc.keepalive_time_ms", keepalive_ms),
+            ("grpc.keepalive_timeout_ms", keepalive_ms),
+            ("grpc.http2.max_pings_without_data", 0),
+            # What clients may ask in turn.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ],
@@ -119,8 +147,7 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
     concept_service_pb2_grpc.add_ConceptServiceServicer_to_server(ConceptService(served), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(served), server)
     policy_service_pb2_grpc.add_PolicyServiceServicer_to_server(PolicyService(served), server)
-    health = health_aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     reflection.enable_server_reflection(
         (
             *SERVICE_NAMES,
@@ -129,19 +156,11 @@ def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any
         ),
         server,
     )
-    return server, health
-
-
-async def set_health(health: Any, serving: bool) -> None:
-    """Sets the health of the server and of each service."""
-    statuses = health_pb2.HealthCheckResponse
-    status = statuses.SERVING if serving else statuses.NOT_SERVING
-    for name in ("", *SERVICE_NAMES):
-        await health.set(name, status)
+    return server
 
 
 class App:
-    """A running server: `start`, then `wait`, then `stop`."""
+    """A server: `start`, then either `run` until it ends, or `stop`."""
 
     def __init__(
         self, name: str, engine_settings: EngineSettings, settings: ServerSettings, pack: Pack
@@ -152,7 +171,9 @@ class App:
         self._pack = pack
         self._metrics_server: Any = None
         self._store: Store | None = None
-        self._stopping = asyncio.Event()
+        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
+        self.health = Health(SERVICE_NAMES)
+        self.calls = Calls()
 
     async def start(self) -> None:
         """Starts the engine, proves that it steers, and only then listens and is healthy."""
@@ -198,46 +219,79 @@ class App:
         engine = self.engine
         registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
         metrics.watch(registry, engine.bank.rows)
+        rows = engine.llm.vllm_config.scheduler_config.max_num_seqs * engine.ranks
+        places = math.ceil(rows * _PLACES_PER_ROW)
         self.served = Served(
-            self._name, engine, metrics, settings.limits, registry, settings.policies
+            self._name, engine, metrics, settings.limits, registry, places, settings.policies
         )
-        self.server, self.health = build_server(self.served, metrics)
+        metrics.watch_flow(self.served.admission, self.health)
+        self._watch = Watch(engine, self.health, metrics, settings.canary_seconds)
+        await self.health.start()
+        self.server = build_server(self.served, self.calls, self.health, settings.keepalive_seconds)
         self.port = self.server.add_insecure_port(f"{settings.host}:{settings.port}")
         self.metrics_port: int | None = None
         if settings.metrics_port is not None:
             self._metrics_server, _ = start_http_server(settings.metrics_port, settings.host)
             self.metrics_port = self._metrics_server.server_port
         await self.server.start()
-        await set_health(self.health, True)
+        await self.health.alive(True)
+        await self.health.ready(True)
 
-    async def wait(self) -> int:
-        """Serves until a signal (0) or the engine's death (1); the return is the exit code."""
+    async def run(self) -> int:
+        """Serves until a signal, or the loss of the engine; stops; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
-        while not self._stopping.is_set():
-            if not self.engine.healthy:
-                logger.error("the engine has died")
-                await set_health(self.health, False)
-                return 1
+            loop.add_signal_handler(number, self._on_signal)
+        watch = asyncio.create_task(self._watch.until_lost())
+        stopping = asyncio.create_task(self._stopping.wait())
+        policies = asyncio.create_task(self._keep_policies())
+        await asyncio.wait({watch, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        lost = watch.done()
+        watch.cancel()
+        stopping.cancel()
+        policies.cancel()
+        if lost:
+            await self.health.alive(False)
+            self._hurry.set()
+        finished = await self.stop()
+        return ENGINE_LOST if lost else STOPPED if finished else HANDED_BACK
+
+    async def _keep_policies(self) -> None:
+        while True:
+            await asyncio.sleep(_POLICY_SECONDS)
             self.served.refresh_policies()
-            await self._report_usage()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), timeout=_WATCH_SECONDS)
-        return 0
 
-    async def _report_usage(self) -> None:
-        # A dead engine is seen by the next look at its health.
-        with contextlib.suppress(Exception):
-            usage = await self.engine.usage()
-            self.served.metrics.worker(usage["requests"], usage["slots"])
+    def _on_signal(self) -> None:
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
 
-    async def stop(self) -> None:
-        """Drains for a grace time, then stops everything."""
-        await self.health.enter_graceful_shutdown()
+    async def stop(self) -> bool:
+        """Takes no new calls, gives the running ones time, ends the others, stops everything.
+
+        Returns whether all calls had ended by themselves.
+        """
+        await self.health.stop()
+        self.calls.close()
+        finished = await self._drained()
+        if not finished:
+            logger.warning("%d calls are handed back unfinished", self.calls.hand_back())
+            await self.calls.wait_empty(_GRACE_SECONDS)
         await self.server.stop(_GRACE_SECONDS)
         if self._metrics_server is not None:
             self._metrics_server.shutdown()
             self._metrics_server.server_close()
         self.engine.shutdown()
         self._close_store()
+        return finished
+
+    async def _drained(self) -> bool:
+        """Waits for the calls to end; False when time, or the operator's patience, ends first."""
+        seconds = self.settings.drain_seconds
+        logger.info("stopping; %d calls have %g seconds to end", len(self.calls), seconds)
+        empty = asyncio.create_task(self.calls.wait_empty(seconds))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({empty, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        empty.cancel()
+        hurry.cancel()
+        return not self.calls

@@ -62,6 +62,21 @@ def serve(
     max_requests: Annotated[
         int, typer.Option(help="Most requests running and waiting together.")
     ] = 1024,
+    max_wait: Annotated[
+        float, typer.Option(help="Longest wait of a request for its start, in seconds.")
+    ] = 30.0,
+    slow_reader: Annotated[
+        float, typer.Option(help="Seconds after which a reader that takes nothing is ended.")
+    ] = 60.0,
+    drain_seconds: Annotated[
+        float, typer.Option(help="Time that a stop leaves to running requests.")
+    ] = 30.0,
+    canary_seconds: Annotated[
+        float, typer.Option(help="Time between two proofs that steering steers; 0 repeats none.")
+    ] = 60.0,
+    keepalive_seconds: Annotated[
+        float, typer.Option(help="Silence after which a connection is asked whether it lives.")
+    ] = 30.0,
     max_dose: Annotated[
         float, typer.Option(help="Greatest dose of a program, in mean residual norms.")
     ] = 1.0,
@@ -148,7 +163,15 @@ def serve(
             metrics_port=None if metrics_port < 0 else metrics_port,
             insecure=insecure,
             metric_concepts=tuple(c for c in metric_concepts.split(",") if c),
-            limits=Limits(max_dose=max_dose, max_requests=max_requests),
+            limits=Limits(
+                max_dose=max_dose,
+                max_requests=max_requests,
+                max_wait_seconds=max_wait,
+                slow_reader_seconds=slow_reader,
+            ),
+            drain_seconds=drain_seconds,
+            canary_seconds=canary_seconds,
+            keepalive_seconds=keepalive_seconds,
             state=bundled.cache_root() / "state"
             if state is None
             else Path(state)
@@ -179,10 +202,7 @@ async def _serve(app: "App", name: str) -> int:
         f"{host}:{app.port} vagus.v1.GenerationService/Generate"
     )
     sys.stdout.flush()
-    try:
-        return await app.wait()
-    finally:
-        await app.stop()
+    return await app.run()
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from support.calls import add, generate, ids, spec
+from support.calls import add, generate, ids, spec, stream
 from support.refusals import refused
 from support.server_process import ServerProcess
 from support.small_server import pack_rows
@@ -50,9 +50,13 @@ def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path
         before = generate(server.channel, request)
         listed = concepts(server.channel)
         call = half_an_upload(server)
+        running = stream(server.channel, spec(PROMPT, max_tokens=200))
+        next(running)
         server.kill()
-        with pytest.raises(grpc.RpcError):
-            call.result(60)
+        for broken in (lambda: call.result(60), lambda: list(running)):
+            with pytest.raises(grpc.RpcError) as caught:
+                broken()
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     with ServerProcess(*options) as server:
         assert concepts(server.channel) == listed
         assert listed["still"].digest == digest
@@ -72,3 +76,4 @@ def test_what_was_uploaded_outlives_a_killed_server(model_folder: Path, tmp_path
         with pytest.raises(RuntimeError, match="in use by another server"):
             other.__enter__()
         assert refused(lambda: delete(server.channel, "cut")).info.reason == "CONCEPT_NOT_FOUND"
+    assert server.process.returncode == 0

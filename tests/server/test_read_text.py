@@ -72,7 +72,9 @@ class Engine:
 
 def read(engine: Engine, *texts: list[int], **fields: Any) -> ReadTextResponse:
     metrics: Any = SimpleNamespace(
-        read=lambda running, sinks: None, policies=SimpleNamespace(show=lambda names: None)
+        read=lambda running, sinks: None,
+        queued=lambda seconds: None,
+        policies=SimpleNamespace(show=lambda names: None),
     )
     registry = small_registry(PACK)
     served = Served("tiny", engine, metrics, Limits(max_requests=8), registry)  # type: ignore[arg-type]

@@ -81,12 +81,12 @@ class ServerProcess:
             self.process.wait(10)
 
     def kill(self) -> None:
-        """Ends all of its processes at once, as a lack of memory or power does."""
+        """Ends the server's process at once, as a lack of memory does; the engine's must follow."""
         processes = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
-        for process in processes:
-            process.kill()
         self.process.wait(30)
+        _, alive = psutil.wait_procs(processes, 30)
+        assert not alive
 
     def _read(self) -> None:
         assert self.process.stdout is not None

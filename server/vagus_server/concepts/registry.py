@@ -5,13 +5,13 @@ first possible (the vectors are on the device), then lasting (the store has it),
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 import grpc
 
 from vagus_server.concepts.concept import Concept
-from vagus_server.concepts.store import Store, Stored
+from vagus_server.concepts.store import Store, Stored, StoreFull
 from vagus_server.engine.bank import VectorBank
 from vagus_server.errors import ApiError, invalid
 from vagus_server.packs.pack import Pack
@@ -75,7 +75,7 @@ class Registry:
         Once begun it ends, even if the caller is cancelled.
 
         Raises:
-            ApiError: CONCEPT_EXISTS or TOO_MANY_CONCEPTS.
+            ApiError: CONCEPT_EXISTS, TOO_MANY_CONCEPTS or STATE_FULL.
             BankFull: there is no room on the device.
         """
         return await _to_the_end(self._put(tenant, concept, replace))
@@ -105,7 +105,7 @@ class Registry:
             await self._bank.acquire(concept.vectors)
             try:
                 if self._store is not None:
-                    await asyncio.to_thread(self._store.put, tenant, concept)
+                    await _keep(self._store.put, tenant, concept)
             except BaseException:
                 self._bank.release(concept.vectors)
                 raise
@@ -126,7 +126,7 @@ class Registry:
                     invalid(field, "is a concept of the pack, which cannot be deleted", value=name)
                 raise unknown_concept(name, field, self.own(tenant), self.pack)
             if self._store is not None:
-                await asyncio.to_thread(self._store.delete, tenant, name)
+                await _keep(self._store.delete, tenant, name)
             del self._own[tenant][name]
             if not self._own[tenant]:
                 del self._own[tenant]
@@ -139,6 +139,17 @@ def _same(old: Concept, new: Concept) -> bool:
         dict(new.reference),
         new.description,
     )
+
+
+async def _keep(change: Callable[..., None], *arguments: object) -> None:
+    try:
+        await asyncio.to_thread(change, *arguments)
+    except StoreFull:
+        raise ApiError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "STATE_FULL",
+            "the disk that keeps uploaded concepts takes no more; nothing was changed",
+        ) from None
 
 
 async def _to_the_end(change: Coroutine[Any, Any, T]) -> T:

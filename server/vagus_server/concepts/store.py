@@ -6,7 +6,8 @@ write-ahead log with synchronous=FULL, where a transaction counts once its last 
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,14 @@ COMMIT;
 
 class StoreError(ValueError):
     """The state cannot be used; the message says why."""
+
+
+class StoreFull(RuntimeError):
+    """The disk takes no more. Nothing was changed."""
+
+
+#: No space left, or a file that may not grow further.
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 
 
 class Stored(NamedTuple):
@@ -105,10 +114,9 @@ class Store:
         return StoreError(f"the state {self._file} is damaged: vectors of the concept {name!r}")
 
     def put(self, tenant: str, concept: Concept) -> None:
-        """Keeps a concept, in place of the tenant's one of that name."""
+        """Keeps a concept, in place of the tenant's one of that name; raises StoreFull."""
         vectors = concept.vectors
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._change():
             self._db.execute(
                 "INSERT OR IGNORE INTO vectors VALUES (?, ?)", (vectors.digest, vectors.tobytes())
             )
@@ -127,14 +135,24 @@ class Store:
             self._drop_unnamed()
 
     def delete(self, tenant: str, name: str) -> None:
-        """Forgets a concept."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        """Forgets a concept; raises StoreFull."""
+        with self._change():
             self._db.execute(
                 "DELETE FROM concepts WHERE model = ? AND tenant = ? AND name = ?",
                 (self._model, tenant, name),
             )
             self._drop_unnamed()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _FULL:
+                raise StoreFull from error
+            raise
 
     def _drop_unnamed(self) -> None:
         self._db.execute("DELETE FROM vectors WHERE digest NOT IN (SELECT digest FROM concepts)")

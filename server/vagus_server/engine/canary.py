@@ -1,4 +1,4 @@
-"""Proves on the device, before the server is healthy, that steering steers and reading reads.
+"""Proves on the device that steering steers and reading reads: at the start, then now and then.
 
 Three short requests: plain; one concept at the readout site; the same at every site. A stale
 compiled artifact, a lost hook, a swapped table or a dead readout fails here. Two more, of a
@@ -46,17 +46,22 @@ class _Seen:
 
 
 async def run_canary(engine: Engine) -> None:
-    """Raises CanaryFailed unless every data-parallel engine did exactly what was asked."""
+    """Raises CanaryFailed unless every data-parallel engine did exactly what was asked.
+
+    It may run beside other requests, and any number of times.
+    """
     for rank in range(engine.ranks):
         await _check_rank(engine, rank if engine.ranks > 1 else None)
 
 
 async def _check_rank(engine: Engine, rank: int | None) -> None:
     pack, site = engine.pack, engine.plugin.readout_sites[0]
+    # Of its own for each run: what an earlier one left in the prefix cache proves nothing.
+    tenant = f"vagus-canary-{uuid.uuid4().hex}"
     concept = pack.names[0]
     prompt = list(range(10, 26))
 
-    plain = await _run(engine, rank, prompt, Program())
+    plain = await _run(engine, rank, tenant, prompt, Program())
     if not np.isfinite(plain.rows).all():
         raise CanaryFailed("readouts are not finite: the readout operation did not run")
     if not np.array_equal(plain.rows[:, BEFORE], plain.rows[:, AFTER]):
@@ -66,7 +71,7 @@ async def _check_rank(engine: Engine, rank: int | None) -> None:
     length = at_site.operations[0].a[0]
     units = pack.unit_vectors[:, site].astype(np.float64)
     expected = length * (units @ units[pack.index[concept]])
-    steered = await _run(engine, rank, prompt, at_site)
+    steered = await _run(engine, rank, tenant, prompt, at_site)
     error = np.abs(steered.rows[0, AFTER] - steered.rows[0, BEFORE] - expected).max() / length
     if not error < _TOLERANCE:
         raise CanaryFailed(
@@ -79,7 +84,7 @@ async def _check_rank(engine: Engine, rank: int | None) -> None:
         raise CanaryFailed(f"steering at site {site} left the model's answer as it was")
 
     everywhere = await _run(
-        engine, rank, prompt, _program(engine, concept, tuple(range(pack.sites)))
+        engine, rank, tenant, prompt, _program(engine, concept, tuple(range(pack.sites)))
     )
     moved = np.abs(everywhere.rows[0, BEFORE] - plain.rows[0, BEFORE]).max()
     # The first site reads what no site before it can have moved.
@@ -90,8 +95,9 @@ async def _check_rank(engine: Engine, rank: int | None) -> None:
     longer = [10 + i % 16 for i in range(config.cache_config.block_size + 1)]
     if len(longer) + _TOKENS > config.model_config.max_model_len:
         return  # no request can fill a block, so none is ever shared
-    await _run(engine, rank, longer, Program(), read_prompt=False)
-    if (await _run(engine, rank, longer, at_site, read_prompt=False)).cached_tokens:
+    await _run(engine, rank, tenant, longer, Program(), read_prompt=False)
+    second = await _run(engine, rank, tenant, longer, at_site, read_prompt=False)
+    if second.cached_tokens:
         raise CanaryFailed("a steered request was given keys and values of an unsteered one")
 
 
@@ -117,6 +123,7 @@ def _program(engine: Engine, concept: str, sites: tuple[int, ...]) -> Program:
 async def _run(
     engine: Engine,
     rank: int | None,
+    tenant: str,
     prompt: list[int],
     program: Program,
     *,
@@ -124,14 +131,13 @@ async def _run(
 ) -> _Seen:
     first = 0 if read_prompt else len(prompt) - 1
     request = EngineRequest(
-        # A tenant of its own, so that the canary never reads or fills a user's cache.
         request_id=f"canary-{uuid.uuid4().hex}",
         token_ids=prompt,
         # Log-probabilities also make vLLM compile their path now and not in a user's request.
         sampling={"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True, "logprobs": 5},
         program=program,
         read=((first, len(prompt) + _TOKENS),),
-        tenant="vagus-canary",
+        tenant=tenant,
         rank=rank,
     )
     running = engine.submit(request)

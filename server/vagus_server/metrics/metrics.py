@@ -32,10 +32,12 @@ from vagus_server.concepts.registry import Registry
 from vagus_server.engine.rows import Rows
 from vagus_server.engine.running import Running
 from vagus_server.engine.sink import Sinks
+from vagus_server.health import Health
 from vagus_server.metrics.policies import PolicyMetrics
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.pin import VLLM_VERSION
 from vagus_server.readouts.render import AFTER
+from vagus_server.services.admission import Admission
 from vagus_server.steering.program import Program
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -126,9 +128,18 @@ class Metrics:
         )
         self.time_to_first_token = Histogram(
             "vagus_time_to_first_token_seconds",
-            "Time from submission to the engine to the first token.",
+            "Time from a request's arrival to the first token, its wait in the queue included.",
             buckets=_LATENCY,
             registry=r,
+        )
+        self.queue_duration = Histogram(
+            "vagus_queue_duration_seconds",
+            "Time that a request waited for a place in the engine.",
+            buckets=(0, *_LATENCY),
+            registry=r,
+        )
+        self.requests_queued = Gauge(
+            "vagus_requests_queued", "Requests that wait for a place in the engine.", registry=r
         )
         self.inter_token_latency = Histogram(
             "vagus_inter_token_latency_seconds",
@@ -149,7 +160,9 @@ class Metrics:
             "vagus_requests_running", "Requests that have a first token.", registry=r
         )
         self.requests_waiting = Gauge(
-            "vagus_requests_waiting", "Requests that wait for their first token.", registry=r
+            "vagus_requests_waiting",
+            "Requests in the engine that wait for their first token.",
+            registry=r,
         )
         self.slots_used = Gauge(
             "vagus_program_slots_used", "Distinct programs that run now.", registry=r
@@ -220,6 +233,13 @@ class Metrics:
             buckets=_DOSE,
             registry=r,
         )
+        self.canaries = Counter(
+            "vagus_canaries",
+            "Proofs, repeated while the server runs, that the device steers and reads.",
+            ["outcome"],
+            registry=r,
+        )
+        self.ready = Gauge("vagus_ready", "1 while the server takes requests.", registry=r)
         build = Info("vagus_build", "Versions and model.", registry=r)
         build.info(
             {"version": vagus_server.__version__, "vllm_version": VLLM_VERSION, "model": model}
@@ -235,6 +255,8 @@ class Metrics:
             self.receipts.labels(outcome)
         for outcome in ("made", "refused"):
             self.changes.labels(outcome)
+        for outcome in ("passed", "failed"):
+            self.canaries.labels(outcome)
         for kind in ("plain", "steered"):
             self.cache_queries.labels(kind)
             self.cache_hits.labels(kind)
@@ -264,6 +286,10 @@ class Metrics:
                 self._programs[program.tables_digest] -= 1
                 self._programs += Multiset()  # drops what has come to zero
                 self.slots_used.set(len(self._programs))
+
+    def queued(self, seconds: float) -> None:
+        """Notes that a request got its place after so many seconds."""
+        self.queue_duration.observe(seconds)
 
     def finished(self, running: Running, sinks: Sinks) -> None:
         """Takes a generation's readouts and receipt, however it ended."""
@@ -295,6 +321,15 @@ class Metrics:
             for concept, dose in doses.items():
                 if concept in self._concepts:
                     self.dose.labels(concept).observe(dose)
+
+    def watch_flow(self, admission: Admission, health: Health) -> None:
+        """Shows, from now on, how many requests wait for a place, and whether any are taken."""
+        self.requests_queued.set_function(lambda: admission.waiting)
+        self.ready.set_function(lambda: health.is_ready)
+
+    def canary(self, passed: bool) -> None:
+        """Counts a canary that was repeated."""
+        self.canaries.labels("passed" if passed else "failed").inc()
 
     def watch(self, registry: Registry, rows: Rows) -> None:
         """Shows, from now on, the concepts of a registry and the rows of a vector bank."""

@@ -9,6 +9,7 @@ from vllm.v1.request import RequestStatus
 from vagus_server.plugin import blocks
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.course import Course, frontier
+from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.transport import CHANGES, STEP
 from vagus_server.plugin.watch import Crossing, Watches
 from vagus_server.plugin.wire import (
@@ -41,6 +42,7 @@ class _Carrying(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         blocks.install()
+        follow_parent()
         super().__init__(*args, **kwargs)
         config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
         shape = (len(config.readout_sites), config.concepts, 2)

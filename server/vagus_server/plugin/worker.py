@@ -20,6 +20,7 @@ from vllm.sequence import IntermediateTensors
 from vagus_server.plugin import pin, stages
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.sites import Decoder, install
 from vagus_server.plugin.stages import Collected
 from vagus_server.plugin.tables import Tables
@@ -38,6 +39,7 @@ class SteeringWorker(Worker):
     def load_model(self, **kwargs: Any) -> None:
         """Loads the model and installs the site operation, before anything is compiled."""
         super().load_model(**kwargs)
+        follow_parent()
         pin.check_engine_config(self.vllm_config)
         config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
         runner: Any = self.model_runner

@@ -9,6 +9,7 @@ from vagus.v1 import generation_service_pb2_grpc as pb_grpc
 from vagus_server.engine.running import Running
 from vagus_server.services.context import REQUEST_ID_KEY, ServicerContext, current_call
 from vagus_server.services.converse import Changes, first_message
+from vagus_server.services.pace import parts
 from vagus_server.services.prepare import Prepared, prepare
 from vagus_server.services.served import Served
 
@@ -38,7 +39,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     async def StreamGenerate(  # noqa: N802
         self, request: pb.StreamGenerateRequest, context: ServicerContext
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
-        """Streams each output of the engine as one message."""
+        """Streams outputs as they arise, or as they are taken where that is later."""
         prepared = prepare(self._served, request.spec, context)
         async with aclosing(self._run(prepared)) as messages:
             first = True
@@ -71,21 +72,28 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         request, answer = prepared.request, prepared.answer
         served = self._served
         start = time.perf_counter()
+        # The request's id is taken from here on; the engine hears of it when it has a place.
         running = served.engine.submit(request)
         if changes is not None:
             changes.begin(running)
-        with served.metrics.running(request.program) as progress:
-            try:
-                async with aclosing(running.outputs()) as outputs:
-                    async for output in outputs:
-                        progress.tokens(len(output.token_ids), time.perf_counter() - start)
-                        self._note_policies(running)
-                        yield answer.message(running, output)
-            finally:
-                if changes is not None:
-                    changes.end()
-                served.engine.close(request)
-                served.metrics.finished(running, served.engine.sinks)
+        try:
+            async with served.admission.place() as waited:
+                served.metrics.queued(waited)
+                with served.metrics.running(request.program) as progress:
+                    try:
+                        async with aclosing(running.outputs()) as outputs:
+                            async for output in outputs:
+                                elapsed = time.perf_counter() - start
+                                progress.tokens(len(output.token_ids), elapsed)
+                                self._note_policies(running)
+                                for part in parts(output):
+                                    yield answer.message(running, part)
+                    finally:
+                        served.metrics.finished(running, served.engine.sinks)
+        finally:
+            if changes is not None:
+                changes.end()
+            served.engine.close(request)
 
     def _note_policies(self, running: Running) -> None:
         for event in running.new_events():

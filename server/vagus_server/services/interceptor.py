@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
+from vagus_server.services import pace
+from vagus_server.services.calls import Calls
 from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
 from vagus_server.services.failure import as_api_error
 from vagus_server.services.unknown import check_known
@@ -30,10 +32,20 @@ class _Malformed:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of vagus.v1; health and reflection pass through."""
+    """Wraps the handlers of vagus.v1; health and reflection pass through.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        metrics: counts calls.
+        calls: notes those in flight, and ends them.
+        slow_reader_seconds: how long a stream's reader may take nothing.
+    """
+
+    def __init__(
+        self, metrics: Metrics, calls: Calls | None = None, slow_reader_seconds: float = 60.0
+    ) -> None:
         self._metrics = metrics
+        self._calls = calls if calls is not None else Calls()
+        self._slow_reader_seconds = slow_reader_seconds
 
     async def intercept_service(
         self,
@@ -64,7 +76,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(request: Any, context: Any) -> Any:
-            async with _Guard(method, context, self._metrics):
+            async with _Guard(method, context, self._metrics), self._calls.one():
                 _check_request(request)
                 return await behavior(request, context)
 
@@ -72,30 +84,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _upload(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with _Guard(method, context, self._metrics):
+            async with _Guard(method, context, self._metrics), self._calls.one():
                 return await behavior(_checked(requests), context)
 
         return handle
 
     def _stream(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with _Guard(method, context, self._metrics):
+        async def handle(request: Any, context: Any) -> None:
+            async with _Guard(method, context, self._metrics), self._calls.one():
                 _check_request(request)
-                responses = behavior(request, context)
-                try:
-                    async for response in responses:
-                        yield response
-                finally:
-                    await responses.aclose()
+                await self._send(behavior(request, context), context)
 
         return handle
 
+    async def _send(self, messages: AsyncGenerator[Any], context: Any) -> None:
+        async with aclosing(messages) as responses:
+            async for response in responses:
+                await pace.write(context, response, self._slow_reader_seconds)
+
     def _converse(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-            guard = _Guard(method, context, self._metrics)
-            async with guard, aclosing(behavior(_checked(requests), context)) as responses:
-                async for response in responses:
-                    yield response
+        async def handle(requests: AsyncIterator[Any], context: Any) -> None:
+            async with _Guard(method, context, self._metrics), self._calls.one():
+                await self._send(behavior(_checked(requests), context), context)
 
         return handle
 

@@ -100,17 +100,21 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
     async def _read(
         self, request: EngineRequest, selection: Selection, renderer: Renderer
     ) -> pb.TextReadout:
-        engine = self._served.engine
+        served, engine = self._served, self._served.engine
         running = engine.submit(request)
         logprobs: list[Any] = []
         try:
-            async with aclosing(running.outputs()) as outputs:
-                async for output in outputs:
-                    logprobs += output.prompt_logprobs
+            async with served.admission.place() as waited:
+                served.metrics.queued(waited)
+                try:
+                    async with aclosing(running.outputs()) as outputs:
+                        async for output in outputs:
+                            logprobs += output.prompt_logprobs
+                finally:
+                    served.metrics.read(running, engine.sinks)
             return self._result(running, selection, renderer, logprobs)
         finally:
             engine.close(request)
-            self._served.metrics.read(running, engine.sinks)
 
     def _result(
         self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]

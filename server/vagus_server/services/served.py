@@ -12,6 +12,7 @@ from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
 from vagus_server.policies.file import PolicySet, read_policies
 from vagus_server.policies.policies import Policies
+from vagus_server.services.admission import Admission
 from vagus_server.services.prompt import PromptEncoder
 from vagus_server.services.structure import Structures
 from vagus_server.steering.resolve import Resolver
@@ -23,17 +24,22 @@ class Limits:
 
     Args:
         max_dose: greatest sum of |dose| over a program's operations and sites.
-        max_requests: most requests in the engine, running and waiting together.
+        max_requests: most requests, in the engine and in the queue before it together.
+        max_wait_seconds: longest wait in the queue.
+        slow_reader_seconds: how long the reader of a stream may take nothing.
     """
 
     max_dose: float = 1.0
     max_requests: int = 1024
+    max_wait_seconds: float = 30.0
+    slow_reader_seconds: float = 60.0
 
 
 class Served:
     """One served model with its pack, the concepts uploaded for it, and its policies.
 
     Args:
+        places: requests that the engine takes at once; None takes all that `limits` allow.
         policies: their file; None is none.
 
     Raises:
@@ -47,6 +53,7 @@ class Served:
         metrics: Metrics,
         limits: Limits,
         registry: Registry,
+        places: int | None = None,
         policies: Path | None = None,
     ) -> None:
         config = engine.llm.vllm_config.model_config
@@ -54,6 +61,7 @@ class Served:
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
+        self.admission = Admission(places or limits.max_requests, limits.max_wait_seconds)
         self.registry = registry
         self.pack: Pack = engine.pack
         self.max_model_len: int = config.max_model_len
@@ -131,12 +139,12 @@ class Served:
             )
 
     def check_room(self, requests: int = 1) -> None:
-        """Raises QUEUE_FULL when the engine has no room for so many more requests."""
+        """Raises QUEUE_FULL when engine and queue have no room for so many more requests."""
         if len(self.engine.sinks) + requests > self.limits.max_requests:
             raise ApiError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "QUEUE_FULL",
                 f"{self.limits.max_requests} requests are running or waiting; try again later",
-                retry_seconds=1,
+                retry_seconds=self.admission.retry_seconds,
                 limit=self.limits.max_requests,
             )

@@ -1,0 +1,79 @@
+"""Lets requests into the engine, the others wait in order: for a bounded time, in bounded number.
+
+The engine's own queue could hold them all, but there a request already occupies rows of the
+vector bank, and one that gives up has to be taken out of a scheduler. Here it costs nothing.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from vagus_server.errors import ApiError
+
+#: Weight of the newest interval in the mean time between departures.
+_NEWEST = 0.1
+_LONGEST_RETRY = 60
+
+
+class Admission:
+    """Places in the engine, given out in the order of arrival.
+
+    Args:
+        places: most requests in the engine at once.
+        wait_seconds: longest wait for a place.
+    """
+
+    def __init__(self, places: int, wait_seconds: float) -> None:
+        self._free = asyncio.Semaphore(places)
+        self._wait_seconds = wait_seconds
+        self.waiting = 0
+        self._interval = 0.0
+        self._last_departure: float | None = None
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[float]:
+        """Holds a place, as soon as one is free; gives the seconds that passed until then.
+
+        A caller that is cancelled meanwhile, by its deadline for one, leaves the queue.
+
+        Raises:
+            ApiError: QUEUE_TIMEOUT.
+        """
+        start = time.monotonic()
+        await self._enter()
+        try:
+            yield time.monotonic() - start
+        finally:
+            self._leave()
+
+    async def _enter(self) -> None:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "QUEUE_TIMEOUT",
+                f"waited {self._wait_seconds:g} seconds for a place among the running requests",
+                retry_seconds=self.retry_seconds,
+                seconds=f"{self._wait_seconds:g}",
+            ) from None
+        finally:
+            self.waiting -= 1
+
+    def _leave(self) -> None:
+        self._free.release()
+        now, last = time.monotonic(), self._last_departure
+        self._last_departure = now
+        if last is not None:
+            self._interval += _NEWEST * (now - last - self._interval)
+
+    @property
+    def retry_seconds(self) -> int:
+        """When to try again: as many will have left by then as are waiting now."""
+        return min(max(1, math.ceil(self.waiting * self._interval)), _LONGEST_RETRY)

@@ -1,0 +1,168 @@
+"""Clients that vanish, stop or do not read, and an engine that dies: who notices, who does not.
+
+One server for all; the last test kills its engine.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support import reader_driver
+from support.calls import EVERYTHING, add, generate, ids, spec, stream
+from support.half_open import HalfOpen
+from support.refusals import FULL, Refusal, check, refused
+from support.server_process import ServerProcess
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.engine
+
+ROWS, PLACES, REQUESTS = 4, 5, 7
+#: Longer than any of these tests.
+ENDLESS = 2000
+
+
+@pytest.fixture(scope="module")
+def shared(model_folder: Any) -> Iterator[ServerProcess]:
+    with ServerProcess(
+        *("--eager", "--max-model-len", "2048", "--max-running", str(ROWS)),
+        *("--max-requests", str(REQUESTS), "--max-wait", "300", "--slow-reader", "300"),
+        *("--keepalive-seconds", "1", "--canary-seconds", "0"),
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: ServerProcess) -> Iterator[ServerProcess]:
+    """After every test everything is free: rows, slots, places, and all of the KV cache."""
+    yield shared
+    wait_for(lambda: shared.usage() == {"requests": 0, "slots": 0}, "the workers to be free")
+    # The engine tells the use of its cache with each step.
+    generate(shared.channel, spec("Hi", max_tokens=1))
+    metrics = shared.metrics()
+    used = [v for k, v in metrics.items() if k.startswith("vllm:kv_cache_usage_perc")]
+    assert used == [0]
+    for name in ("running", "waiting", "queued"):
+        assert metrics[f"vagus_requests_{name}"] == 0
+
+
+@contextmanager
+def reader(server: ServerProcess) -> Iterator["subprocess.Popen[str]"]:
+    """A client process that reads an endless stream and has its first message."""
+    command = [sys.executable, reader_driver.__file__, server.target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "reading\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def all_finish(server: ServerProcess) -> None:
+    """Others are served."""
+    with ThreadPoolExecutor(3) as pool:
+        requests = [spec(f"Number {n}", add("calm", 0.1), max_tokens=8) for n in range(3)]
+        responses = list(pool.map(lambda request: generate(server.channel, request), requests))
+    assert [len(ids(response)) for response in responses] == [8, 8, 8]
+
+
+def test_a_killed_client_leaves_nothing(server: ServerProcess) -> None:
+    with reader(server) as process:
+        assert server.metrics()["vagus_requests_running"] == 1
+        process.kill()
+        process.wait(30)
+        wait_for(lambda: server.metrics()["vagus_requests_running"] == 0, "its request to end")
+
+
+def test_a_stopped_client_stalls_nobody_and_is_ended(server: ServerProcess) -> None:
+    with reader(server) as process:
+        process.send_signal(signal.SIGSTOP)
+        all_finish(server)
+        wait_for(lambda: server.metrics()["vagus_requests_running"] == 0, "its request to end")
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "UNAVAILABLE\n"
+
+
+def test_a_half_open_connection_is_found(server: ServerProcess) -> None:
+    with HalfOpen(server.target) as proxy, grpc.insecure_channel(proxy.target) as channel:
+        call = stream(channel, spec("Once upon a time", max_tokens=ENDLESS))
+        next(call)
+        proxy.freeze()
+        all_finish(server)
+        wait_for(lambda: server.metrics()["vagus_requests_running"] == 0, "its request to end")
+
+
+def test_a_reader_that_pauses_gets_all_tokens_in_fewer_messages(server: ServerProcess) -> None:
+    tokens = 160
+    narrow = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+    with grpc.insecure_channel(server.target, options=narrow) as channel:
+        call = stream(channel, spec("Once", readouts=EVERYTHING, max_tokens=tokens))
+        messages = [next(call)]
+        # The engine goes on to the end, and is then free for others.
+        wait_for(lambda: server.usage()["requests"] == 0, "the engine to end", 120)
+        messages += call
+    got = [token for message in messages for token in message.tokens]
+    assert len(messages) < tokens
+    assert [token.readout.position for token in got] == list(range(tokens))
+    assert messages[-1].finish.usage.generated_tokens == tokens
+
+
+def test_the_queue_is_bounded_and_left_at_the_deadline(server: ServerProcess) -> None:
+    def state() -> tuple[int, ...]:
+        metrics = server.metrics()
+        return tuple(
+            int(metrics[f"vagus_requests_{name}"]) for name in ("running", "waiting", "queued")
+        )
+
+    def endless(timeout: float = 300) -> Any:
+        request = spec("Once upon a time", max_tokens=ENDLESS)
+        return stream(server.channel, request, timeout=timeout)
+
+    held = [endless() for _ in range(PLACES)]
+    wait_for(lambda: state() == (ROWS, PLACES - ROWS, 0), "all places to be taken")
+    late = endless(timeout=1)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(late)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_for(lambda: state()[2] == 0, "the queue to be left")
+
+    queued = [
+        stream(server.channel, spec(f"Waiting {n}", max_tokens=2)) for n in range(REQUESTS - PLACES)
+    ]
+    wait_for(lambda: state()[2] == REQUESTS - PLACES, "the queue to be full")
+    refusal = refused(lambda: generate(server.channel, spec("Hi")))
+    check(refusal, FULL, {"limit": str(REQUESTS)})
+    assert refusal.status.details[1].Is(error_details_pb2.RetryInfo.DESCRIPTOR)
+    for call in held:
+        call.cancel()
+    assert [sum(len(message.tokens) for message in call) for call in queued] == [2, 2]
+
+
+def test_a_killed_worker_ends_its_calls_and_the_server(shared: ServerProcess) -> None:
+    processes = psutil.Process(shared.process.pid).children(recursive=True)
+    (worker,) = (p for p in processes if "Worker" in p.name() + " ".join(p.cmdline()))
+    health = health_pb2_grpc.HealthStub(shared.channel)
+    watch = health.Watch(health_pb2.HealthCheckRequest(service="readiness"), timeout=300)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    calls = [stream(shared.channel, spec(f"Number {n}", max_tokens=ENDLESS)) for n in range(6)]
+    for call in calls[:ROWS]:
+        next(call)
+    worker.kill()
+    dead = Refusal(grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    for call in calls:
+        check(refused(lambda: list(call)), dead, {})  # noqa: B023
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert shared.process.wait(60) == 3
+    _, alive = psutil.wait_procs(processes, 30)
+    assert not alive

@@ -1,0 +1,171 @@
+"""Health over a real socket, and what flips it: a canary that fails, an engine that dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
+
+from support.small_pack import small_pack
+from vagus_server import watch
+from vagus_server.engine.canary import CanaryFailed
+from vagus_server.engine.running import EngineUnavailable
+from vagus_server.health import Health
+from vagus_server.metrics.metrics import Metrics
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE = "vagus.v1.GenerationService"
+READY_NAMES = ("", "readiness", SERVICE)
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[Health, Any]]:
+    """A server with nothing but health, and a stub."""
+    health, server = Health([SERVICE]), grpc.aio.server()
+    await health.start()
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield health, health_pb2_grpc.HealthStub(channel)
+    await server.stop(0)
+
+
+async def statuses(stub: Any) -> tuple[set[int], int]:
+    """Of readiness under all its names, and of liveness."""
+
+    async def check(name: str) -> int:
+        request = health_pb2.HealthCheckRequest(service=name)
+        return (await stub.Check(request, timeout=30)).status
+
+    return {await check(name) for name in READY_NAMES}, await check("liveness")
+
+
+def test_readiness_and_liveness_by_name() -> None:
+    async def scenario() -> None:
+        async with served() as (health, stub):
+            assert await statuses(stub) == ({NOT_SERVING}, NOT_SERVING)
+            await health.alive(True)
+            await health.ready(True)
+            assert await statuses(stub) == ({SERVING}, SERVING)
+            await health.ready(False)
+            assert await statuses(stub) == ({NOT_SERVING}, SERVING)
+            await health.ready(True)
+            await health.stop()
+            await health.ready(True)  # a canary that passes while the server drains
+            assert await statuses(stub) == ({NOT_SERVING}, SERVING)
+            assert not health.is_ready
+            with pytest.raises(grpc.RpcError) as caught:
+                await stub.Check(health_pb2.HealthCheckRequest(service="no.such"), timeout=30)
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+    asyncio.run(scenario())
+
+
+def test_watchers_see_every_change() -> None:
+    async def scenario() -> None:
+        async with served() as (health, stub):
+            call = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=30)
+            seen = [(await call.read()).status]
+            for ready in (True, False, True):
+                await health.ready(ready)
+                seen.append((await call.read()).status)
+            assert seen == [NOT_SERVING, SERVING, NOT_SERVING, SERVING]
+
+    asyncio.run(scenario())
+
+
+class Engine:
+    """What the watch looks at."""
+
+    def __init__(self) -> None:
+        self.healthy = True
+        self.sinks: Any = SimpleNamespace(readout_bytes=0)
+
+    async def usage(self) -> dict[str, int]:
+        return {"requests": 1, "slots": 2}
+
+
+def watched(
+    monkeypatch: pytest.MonkeyPatch,
+    canary: Callable[[Engine], Awaitable[None]],
+    scenario: Callable[[Engine, Health, CollectorRegistry], Awaitable[None]],
+    stuck_seconds: float = 30,
+) -> None:
+    """Runs the scenario beside a watch, which must have given the engine up at its end."""
+    monkeypatch.setattr(watch, "run_canary", canary)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.01)
+
+    async def run() -> None:
+        engine, health, registry = Engine(), Health([SERVICE]), CollectorRegistry()
+        metrics = Metrics(small_pack(), (), "tiny", slots=1, registry=registry)
+        await health.ready(True)
+        watching: Any = watch.Watch(engine, health, metrics, 0.001, stuck_seconds)  # type: ignore[arg-type]
+        lost = asyncio.create_task(watching.until_lost())
+        async with asyncio.timeout(30):
+            await scenario(engine, health, registry)
+            await lost
+
+    asyncio.run(run())
+
+
+def test_readiness_follows_the_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    results: asyncio.Queue[Exception | None] = asyncio.Queue()
+
+    async def canary(engine: Engine) -> None:
+        result = await results.get()
+        if result is not None:
+            raise result
+
+    async def scenario(engine: Engine, health: Health, registry: CollectorRegistry) -> None:
+        for result, ready in (
+            (None, True),
+            (CanaryFailed("readouts are not finite"), False),
+            (RuntimeError("the request could not be run"), False),
+            (None, True),
+            (EngineUnavailable("dead"), True),  # told by the engine itself
+        ):
+            results.put_nowait(result)
+            while not results.empty():
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+            assert health.is_ready is ready, result
+        outcomes = {
+            outcome: registry.get_sample_value("vagus_canaries_total", {"outcome": outcome})
+            for outcome in ("passed", "failed")
+        }
+        assert outcomes == {"passed": 2, "failed": 2}
+        assert registry.get_sample_value("vagus_worker_requests") == 1
+        engine.healthy = False
+
+    watched(monkeypatch, canary, scenario)
+
+
+class Sinks:
+    """Has brought these many bytes, each time that it is asked."""
+
+    def __init__(self, *readout_bytes: int) -> None:
+        self.left = list(readout_bytes)
+
+    @property
+    def readout_bytes(self) -> int:
+        return self.left.pop(0) if len(self.left) > 1 else self.left[0]
+
+
+def test_an_engine_that_does_not_move_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    sinks = Sinks(0, 1, 1, 2, 2, 2)  # it moves twice: a busy engine lets the canary wait
+
+    async def canary(engine: Engine) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario(engine: Engine, health: Health, registry: CollectorRegistry) -> None:
+        engine.sinks = sinks
+
+    watched(monkeypatch, canary, scenario, stuck_seconds=0.001)
+    assert sinks.left == [2]
