@@ -12,7 +12,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from vagus.v1 import (
     concept_service_pb2,
@@ -24,6 +23,12 @@ from vagus.v1 import (
     readout_service_pb2,
     readout_service_pb2_grpc,
 )
+from vagus_server.access.access import Access
+from vagus_server.access.audit import Audit
+from vagus_server.access.certificates import Certificates
+from vagus_server.access.keys import Keys
+from vagus_server.access.listen import address, check_host, is_loopback
+from vagus_server.access.metrics_page import MetricsPage
 from vagus_server.concepts.parse import Shape
 from vagus_server.concepts.registry import Registry
 from vagus_server.concepts.store import Store, Stored
@@ -52,7 +57,6 @@ _FILES = (
 SERVICE_NAMES = tuple(
     service.full_name for f in _FILES for service in f.DESCRIPTOR.services_by_name.values()
 )
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GRACE_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
 
@@ -62,11 +66,15 @@ class ServerSettings:
     """Where and how to serve.
 
     Args:
-        host: address to listen on. Beyond loopback only with `insecure`, as long as this
-            server speaks plaintext alone.
+        host: address to listen on; beyond loopback only with certificates or `insecure`.
         port: gRPC port; 0 takes a free one.
-        metrics_port: Prometheus port on the same host; 0 takes a free one; None serves none.
+        metrics_port: Prometheus port; 0 takes a free one; None serves none.
+        metrics_host: its address, under the same rule.
         insecure: listen beyond loopback in plaintext.
+        certificates: of this server; None speaks plaintext.
+        keys: file of API keys; None lets everybody call, as the tenant that they say.
+        audit_log: file that takes note of what is steered and uploaded; None takes none.
+        audit_texts: write prompts there as well.
         metric_concepts: concepts that get histograms; empty takes all of the pack.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
@@ -75,7 +83,12 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 50051
     metrics_port: int | None = 9464
+    metrics_host: str = "127.0.0.1"
     insecure: bool = False
+    certificates: Certificates | None = None
+    keys: Path | None = None
+    audit_log: Path | None = None
+    audit_texts: bool = False
     metric_concepts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
@@ -93,10 +106,12 @@ def load_pack_for(model: Path, folder: Path) -> Pack:
     return pack
 
 
-def build_server(served: Served, metrics: Metrics) -> tuple[grpc.aio.Server, Any]:
+def build_server(
+    served: Served, metrics: Metrics, access: Access | None = None, audit: Audit | None = None
+) -> tuple[grpc.aio.Server, Any]:
     """The gRPC server with all services, health (NOT_SERVING at first) and reflection."""
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)],
+        interceptors=[CallInterceptor(metrics, access, audit)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -143,17 +158,25 @@ class App:
         self._engine_settings = engine_settings
         self.settings = settings
         self._pack = pack
-        self._metrics_server: Any = None
+        self._metrics_page: MetricsPage | None = None
         self._store: Store | None = None
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Starts the engine, proves that it steers, and only then listens and is healthy."""
         settings = self.settings
-        if settings.host not in _LOOPBACK and not settings.insecure:
-            raise ValueError(
-                f"refusing to listen on {settings.host} in plaintext; use --insecure to insist"
-            )
+        certificates, insecure = settings.certificates, settings.insecure
+        check_host(settings.host, "--host", certificates, insecure)
+        if settings.metrics_port is not None:
+            check_host(settings.metrics_host, "--metrics-host", certificates, insecure)
+        # What is wrong with a file shows before the engine takes its time.
+        self._access = Access(Keys(settings.keys) if settings.keys else None)
+        self._audit = (
+            Audit(settings.audit_log, texts=settings.audit_texts) if settings.audit_log else None
+        )
+        self._credentials = certificates.credentials() if certificates else None
+        if not (is_loopback(settings.host) or settings.keys):
+            logger.warning("no --keys: whoever reaches %s can use this server", settings.host)
         model, stored = self._pack.manifest.model, list[Stored]()
         if settings.state is not None:
             self._store = Store(settings.state, model.fingerprint)
@@ -192,12 +215,18 @@ class App:
         registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
         metrics.watch(registry, engine.bank.rows)
         self.served = Served(self._name, engine, metrics, settings.limits, registry)
-        self.server, self.health = build_server(self.served, metrics)
-        self.port = self.server.add_insecure_port(f"{settings.host}:{settings.port}")
+        self.server, self.health = build_server(self.served, metrics, self._access, self._audit)
+        where = address(settings.host, settings.port)
+        if self._credentials is None:
+            self.port = self.server.add_insecure_port(where)
+        else:
+            self.port = self.server.add_secure_port(where, self._credentials)
         self.metrics_port: int | None = None
         if settings.metrics_port is not None:
-            self._metrics_server, _ = start_http_server(settings.metrics_port, settings.host)
-            self.metrics_port = self._metrics_server.server_port
+            self._metrics_page = MetricsPage(
+                settings.metrics_host, settings.metrics_port, self._access, settings.certificates
+            )
+            self.metrics_port = self._metrics_page.port
         await self.server.start()
         await set_health(self.health, True)
 
@@ -226,8 +255,7 @@ class App:
         """Drains for a grace time, then stops everything."""
         await self.health.enter_graceful_shutdown()
         await self.server.stop(_GRACE_SECONDS)
-        if self._metrics_server is not None:
-            self._metrics_server.shutdown()
-            self._metrics_server.server_close()
+        if self._metrics_page is not None:
+            self._metrics_page.close()
         self.engine.shutdown()
         self._close_store()

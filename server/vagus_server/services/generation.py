@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
+from vagus_server.access.scopes import Scope
 from vagus_server.engine.engine import EngineRequest
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import resolve_selection
@@ -72,6 +73,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             finally:
                 served.engine.close(request)
                 served.metrics.finished(running, served.engine.sinks)
+                current_call.get().ended(running)
 
     def _prepare(
         self, spec: pb.GenerationSpec, context: ServicerContext, whole: bool
@@ -99,9 +101,12 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             sampling["structured_outputs"] = served.structures.argument(
                 spec.sampling.structure, "spec.sampling.structure"
             )
-        program = served.resolver.resolve(spec.program, prompt.map, "spec.program", call.tenant)
+        program = served.resolver.resolve(
+            spec.program, prompt.map, "spec.program", call.tenant, call.limits.max_dose
+        )
         selection = renderer = None
         if spec.HasField("readouts"):
+            call.caller.check(Scope.READ, field="spec.readouts")
             selection = resolve_selection(
                 spec.readouts,
                 served.pack,
@@ -114,10 +119,10 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             if whole and selection.generation:
                 tokens += sampling["max_tokens"]
             check_answer_size(selection, tokens, "spec.readouts")
-        served.check_unused(call.request_id, call.request_id)
+        served.check_unused(call.request_id, call.engine_id)
         served.check_room()
         request = EngineRequest(
-            request_id=call.request_id,
+            request_id=call.engine_id,
             token_ids=token_ids,
             sampling=sampling,
             program=program,
@@ -125,4 +130,6 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             tenant=call.tenant,
             adapter=adapter,
         )
+        call.reserve(request)
+        call.note_steering([program], [spec.prompt])
         return request, Answer(served.encoder, served.pack.residual_norms, selection, renderer)
