@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import grpc
 
 from vagus_server.access.keys import new_key
 from vagus_server.access.scopes import Scope
@@ -43,3 +46,25 @@ class KeyFile:
 
 def bearer(key: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {key}"),)
+
+
+class _Adding(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+):
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    def _go_on(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = (*(details.metadata or ()), *self._metadata)
+        return continuation(details._replace(metadata=metadata), request)
+
+    intercept_unary_unary = _go_on
+    intercept_unary_stream = _go_on
+    intercept_stream_unary = _go_on
+
+
+def adding(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...]) -> grpc.Channel:
+    """The channel with metadata that go with every call."""
+    return grpc.intercept_channel(channel, _Adding(metadata))
