@@ -1,11 +1,15 @@
 """Where the server listens, and what it refuses before the engine starts."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from support.small_pack import small_pack
 from vagus_server.access.certificates import Certificates
 from vagus_server.access.listen import address, check_host, is_loopback
+from vagus_server.app import App, ServerSettings
+from vagus_server.engine.settings import EngineSettings
 
 TLS = Certificates(Path("certificate"), Path("key"))
 
@@ -23,6 +27,14 @@ def test_beyond_it_is_tls_unless_somebody_insists(host: str, option: str) -> Non
         check_host(host, option, None, insecure=False)
     check_host(host, option, None, insecure=True)
     check_host(host, option, TLS, insecure=False)
+
+
+@pytest.mark.parametrize("settings", [{"host": "0.0.0.0"}, {"metrics_host": "0.0.0.0"}])
+def test_the_server_refuses_before_it_starts_anything(settings: dict[str, str]) -> None:
+    engine = EngineSettings(model=Path("nowhere"))
+    app = App("tiny", engine, ServerSettings(**settings), small_pack())
+    with pytest.raises(ValueError, match="refusing"):
+        asyncio.run(app.start())
 
 
 def test_addresses() -> None:
