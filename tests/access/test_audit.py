@@ -106,6 +106,8 @@ def test_uploads_deletions_and_refusals(path: Path, tmp_path: Path) -> None:
             adding(service.channel, keyring.metadata("acme", scope))
             for scope in ("read", "concepts-write")
         )
+        # Strangers are not written down: they could fill the disk.
+        assert refused(lambda: concepts(service.channel)).info.reason == "API_KEY_MISSING"
         assert refused(lambda: upload(reader, ROWS, name="mine")).info.reason == "SCOPE_MISSING"
         digest = upload(writer, ROWS, name="mine").digest
         assert "mine" in concepts(reader)

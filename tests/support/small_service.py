@@ -65,8 +65,9 @@ class SmallService:
     async def _start(self) -> int:
         interceptor = CallInterceptor(self.metrics, self._access, self._audit)
         self._server = grpc.aio.server(interceptors=[interceptor])
+        self.concept_service = ConceptService(self._served)
         concept_service_pb2_grpc.add_ConceptServiceServicer_to_server(
-            ConceptService(self._served), self._server
+            self.concept_service, self._server
         )
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
