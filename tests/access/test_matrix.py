@@ -16,6 +16,7 @@ from support.small_pack import small_pack
 from vagus_server.access.access import Access
 from vagus_server.access.keys import Keys, new_key
 from vagus_server.access.scopes import NEEDED, Scope
+from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.interceptor import CallInterceptor
 
@@ -130,6 +131,14 @@ def test_without_keys_everybody_may_call_as_the_tenant_that_they_say() -> None:
             call(channel, path)
             call(channel, path, (("vagus-tenant", "acme"), *bearer("of another server")))
     assert reached.tenants == ["", "acme"] * len(METHODS)
+
+
+def test_a_tenant_in_bad_form_is_told_to_those_with_a_key(keyring: KeyFile) -> None:
+    access, bad = Access(Keys(keyring.path)), ("vagus-tenant", "a b")
+    for metadata, reason in (((), "API_KEY_MISSING"), (keyring.metadata("acme"), "FIELD_INVALID")):
+        with pytest.raises(ApiError) as caught:
+            access.identify([*metadata, bad])
+        assert caught.value.reason == reason
 
 
 def test_what_a_stranger_sends_is_not_parsed(keyring: KeyFile) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 
@@ -81,10 +82,12 @@ class Access:
     def identify(self, metadata: Iterable[tuple[str, str | bytes]]) -> Caller:
         """The caller of a call with this metadata, or ApiError."""
         pairs = [(key, value) for key, value in metadata if isinstance(value, str)]
-        stated = _tenant([value for key, value in pairs if key == TENANT_KEY])
+        tenants = [value for key, value in pairs if key == TENANT_KEY]
         if self._keys is None:
+            stated = _tenant(tenants)
             return Caller(stated, stated)
         found = self.key([value for key, value in pairs if key == AUTHORIZATION_KEY])
+        stated = _tenant(tenants)
         return Caller(found.tenant, stated, found.id, found.scopes, self._account(found.tenant))
 
     def key(self, authorization: list[str]) -> Key:
@@ -107,9 +110,9 @@ class Access:
         return found
 
     def _account(self, tenant: str) -> Account:
-        keys = self._keys
-        assert keys is not None
-        return self._accounts.setdefault(tenant, Account(lambda: keys.limits(tenant)))
+        if tenant not in self._accounts and self._keys is not None:
+            self._accounts[tenant] = Account(partial(self._keys.limits, tenant))
+        return self._accounts[tenant]
 
 
 def _tenant(stated: list[str]) -> str:
