@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import typer
 
 from support.small_pack import small_pack
 from vagus_server.access.certificates import Certificates
 from vagus_server.access.listen import address, check_host, is_loopback
 from vagus_server.app import App, ServerSettings
+from vagus_server.cli import _certificates
 from vagus_server.engine.settings import EngineSettings
 
 TLS = Certificates(Path("certificate"), Path("key"))
@@ -35,6 +37,16 @@ def test_the_server_refuses_before_it_starts_anything(settings: dict[str, str]) 
     app = App("tiny", engine, ServerSettings(**settings), small_pack())
     with pytest.raises(ValueError, match="refusing"):
         asyncio.run(app.start())
+
+
+def test_options_that_go_together() -> None:
+    one = Path("one")
+    assert _certificates(None, None, None) is None
+    assert _certificates(one, one, None) == Certificates(one, one)
+    assert _certificates(one, one, one) == Certificates(one, one, one)
+    for alone in ((one, None, None), (None, one, None), (None, None, one), (one, None, one)):
+        with pytest.raises(typer.BadParameter):
+            _certificates(*alone)
 
 
 def test_addresses() -> None:
