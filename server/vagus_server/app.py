@@ -6,12 +6,10 @@ import math
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from vagus.v1 import (
     concept_service_pb2,
@@ -25,6 +23,12 @@ from vagus.v1 import (
     readout_service_pb2,
     readout_service_pb2_grpc,
 )
+from vagus_server.access.access import Access
+from vagus_server.access.audit import Audit
+from vagus_server.access.certificates import Certificates
+from vagus_server.access.keys import Keys
+from vagus_server.access.listen import address, check_host, is_loopback
+from vagus_server.access.metrics_page import MetricsPage
 from vagus_server.concepts.parse import Shape
 from vagus_server.concepts.registry import Registry
 from vagus_server.concepts.store import Store, Stored
@@ -59,7 +63,6 @@ _FILES = (
 SERVICE_NAMES = tuple(
     service.full_name for f in _FILES for service in f.DESCRIPTOR.services_by_name.values()
 )
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: For statuses to leave, once every call has been ended.
 _GRACE_SECONDS = 1.0
 #: How often the file of policies is looked at.
@@ -78,11 +81,15 @@ class ServerSettings:
     """Where and how to serve.
 
     Args:
-        host: address to listen on. Beyond loopback only with `insecure`, as long as this
-            server speaks plaintext alone.
+        host: address to listen on; beyond loopback only with certificates or `insecure`.
         port: gRPC port; 0 takes a free one.
-        metrics_port: Prometheus port on the same host; 0 takes a free one; None serves none.
+        metrics_port: Prometheus port; 0 takes a free one; None serves none.
+        metrics_host: its address, under the same rule.
         insecure: listen beyond loopback in plaintext.
+        certificates: of this server; None speaks plaintext.
+        keys: file of API keys; None lets everybody call, as the tenant that they say.
+        audit_log: file that takes note of what is steered and uploaded; None takes none.
+        audit_texts: write prompts there as well.
         metric_concepts: concepts that get histograms; empty takes all of the pack.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
@@ -95,7 +102,12 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 50051
     metrics_port: int | None = 9464
+    metrics_host: str = "127.0.0.1"
     insecure: bool = False
+    certificates: Certificates | None = None
+    keys: Path | None = None
+    audit_log: Path | None = None
+    audit_texts: bool = False
     metric_concepts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
@@ -118,13 +130,20 @@ def load_pack_for(model: Path, folder: Path) -> Pack:
 
 
 def build_server(
-    served: Served, calls: Calls, health: Health, keepalive_seconds: float
+    served: Served,
+    calls: Calls,
+    health: Health,
+    keepalive_seconds: float,
+    access: Access | None = None,
+    audit: Audit | None = None,
 ) -> grpc.aio.Server:
     """The gRPC server with all services, health and reflection."""
     keepalive_ms = int(keepalive_seconds * 1000)
-    slow_reader_seconds = served.limits.slow_reader_seconds
+    interceptor = CallInterceptor(
+        served.metrics, access, audit, calls, served.limits.slow_reader_seconds
+    )
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(served.metrics, calls, slow_reader_seconds)],
+        interceptors=[interceptor],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -169,7 +188,7 @@ class App:
         self._engine_settings = engine_settings
         self.settings = settings
         self._pack = pack
-        self._metrics_server: Any = None
+        self._metrics_page: MetricsPage | None = None
         self._store: Store | None = None
         self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
         self.health = Health(SERVICE_NAMES)
@@ -178,10 +197,18 @@ class App:
     async def start(self) -> None:
         """Starts the engine, proves that it steers, and only then listens and is healthy."""
         settings = self.settings
-        if settings.host not in _LOOPBACK and not settings.insecure:
-            raise ValueError(
-                f"refusing to listen on {settings.host} in plaintext; use --insecure to insist"
-            )
+        certificates, insecure = settings.certificates, settings.insecure
+        check_host(settings.host, "--host", certificates, insecure)
+        if settings.metrics_port is not None:
+            check_host(settings.metrics_host, "--metrics-host", certificates, insecure)
+        # What is wrong with a file shows before the engine takes its time.
+        self._access = Access(Keys(settings.keys) if settings.keys else None)
+        self._audit = (
+            Audit(settings.audit_log, texts=settings.audit_texts) if settings.audit_log else None
+        )
+        self._credentials = certificates.credentials() if certificates else None
+        if not (is_loopback(settings.host) or settings.keys):
+            logger.warning("no --keys: whoever reaches %s can use this server", settings.host)
         model, stored = self._pack.manifest.model, list[Stored]()
         if settings.state is not None:
             self._store = Store(settings.state, model.fingerprint)
@@ -227,12 +254,21 @@ class App:
         metrics.watch_flow(self.served.admission, self.health)
         self._watch = Watch(engine, self.health, metrics, settings.canary_seconds)
         await self.health.start()
-        self.server = build_server(self.served, self.calls, self.health, settings.keepalive_seconds)
-        self.port = self.server.add_insecure_port(f"{settings.host}:{settings.port}")
+        keepalive = settings.keepalive_seconds
+        self.server = build_server(
+            self.served, self.calls, self.health, keepalive, self._access, self._audit
+        )
+        where = address(settings.host, settings.port)
+        if self._credentials is None:
+            self.port = self.server.add_insecure_port(where)
+        else:
+            self.port = self.server.add_secure_port(where, self._credentials)
         self.metrics_port: int | None = None
         if settings.metrics_port is not None:
-            self._metrics_server, _ = start_http_server(settings.metrics_port, settings.host)
-            self.metrics_port = self._metrics_server.server_port
+            self._metrics_page = MetricsPage(
+                settings.metrics_host, settings.metrics_port, self._access, settings.certificates
+            )
+            self.metrics_port = self._metrics_page.port
         await self.server.start()
         await self.health.alive(True)
         await self.health.ready(True)
@@ -278,9 +314,8 @@ class App:
             logger.warning("%d calls are handed back unfinished", self.calls.hand_back())
             await self.calls.wait_empty(_GRACE_SECONDS)
         await self.server.stop(_GRACE_SECONDS)
-        if self._metrics_server is not None:
-            self._metrics_server.shutdown()
-            self._metrics_server.server_close()
+        if self._metrics_page is not None:
+            self._metrics_page.close()
         self.engine.shutdown()
         self._close_store()
         return finished

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import vagus_server
+from vagus_server.access.certificates import Certificates
+from vagus_server.access.cli import app as keys_app
+from vagus_server.access.listen import address
 from vagus_server.evaluate.cli import evaluate
 from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
@@ -30,6 +33,7 @@ app = typer.Typer(
 app.command()(extract)
 app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
+app.add_typer(keys_app, name="keys")
 
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 
@@ -48,7 +52,27 @@ def serve(
     metrics_port: Annotated[
         int, typer.Option(help="Prometheus port; 0 takes a free one, -1 serves none.")
     ] = 9464,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of the Prometheus port.")
+    ] = "127.0.0.1",
     insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond loopback.")] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate, with its chain: speak TLS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate's private key.")
+    ] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of who signs the certificates of clients: mTLS.")
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="File of API keys: nobody calls without; see `keys new`."),
+    ] = None,
+    audit_log: Annotated[
+        Path | None, typer.Option(help="File that takes note of what is steered, by whom.")
+    ] = None,
+    audit_texts: Annotated[bool, typer.Option(help="Write prompts there as well.")] = False,
     dtype: Annotated[
         str, typer.Option(help="Number type; default: float32 on a CPU, else the model's.")
     ] = "",
@@ -161,7 +185,12 @@ def serve(
             host=host,
             port=port,
             metrics_port=None if metrics_port < 0 else metrics_port,
+            metrics_host=metrics_host,
             insecure=insecure,
+            certificates=_certificates(tls_cert, tls_key, client_ca),
+            keys=keys,
+            audit_log=audit_log,
+            audit_texts=audit_texts,
             metric_concepts=tuple(c for c in metric_concepts.split(",") if c),
             limits=Limits(
                 max_dose=max_dose,
@@ -192,15 +221,19 @@ def serve(
 async def _serve(app: "App", name: str) -> int:
     typer.echo(f"starting {name}: loading, compiling, checking that steering steers", err=True)
     await app.start()
-    host = app.settings.host
-    typer.echo(f"serving {name} on {host}:{app.port}")
+    settings = app.settings
+    target, tls = address(settings.host, app.port), settings.certificates is not None
+    typer.echo(f"serving {name} on {target}")
     if app.metrics_port is not None:
-        typer.echo(f"metrics on http://{host}:{app.metrics_port}/metrics")
-    typer.echo(
-        "try: grpcurl -plaintext -d "
-        '\'{"spec": {"prompt": {"text": "Once upon a time"}, "sampling": {"max_tokens": 16}}}\' '
-        f"{host}:{app.port} vagus.v1.GenerationService/Generate"
-    )
+        page = address(settings.metrics_host, app.metrics_port)
+        typer.echo(f"metrics on http{'s' if tls else ''}://{page}/metrics")
+    if not (tls or settings.keys):
+        typer.echo(
+            "try: grpcurl -plaintext -d "
+            '\'{"spec": {"prompt": {"text": "Once upon a time"}, '
+            '"sampling": {"max_tokens": 16}}}\' '
+            f"{target} vagus.v1.GenerationService/Generate"
+        )
     sys.stdout.flush()
     return await app.run()
 
@@ -217,6 +250,16 @@ def version() -> None:
     from vagus_server.plugin.pin import VLLM_VERSION
 
     typer.echo(f"vagus-server {vagus_server.__version__} (vLLM {VLLM_VERSION})")
+
+
+def _certificates(
+    certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> Certificates | None:
+    if certificate is not None and key is not None:
+        return Certificates(certificate, key, client_ca)
+    if certificate is not None or key is not None or client_ca is not None:
+        raise typer.BadParameter("--tls-cert and --tls-key go together; --client-ca needs both")
+    return None
 
 
 def _adapters(options: list[str]) -> dict[str, Path]:

@@ -1,16 +1,16 @@
 """Transport security: what may be plaintext."""
 
-import datetime
 from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 from client_drivers import Driver, asynchronous
 from generation_messages import response
 from scripted_server import send, serve
 
 from vagus import AsyncClient, Client
-from vagus._channel import channel_credentials, is_loopback
+from vagus._channel import call_metadata, channel_credentials, is_loopback
 
 LOCAL = [
     "localhost:50051", "LOCALHOST", "127.0.0.1:1", "127.9.9.9:1", "[::1]:50051", "unix:/tmp/s",
@@ -54,45 +54,50 @@ def test_an_api_key_never_leaves_in_plaintext(client: type[Client | AsyncClient]
 def test_contradictions_are_refused() -> None:
     tls = grpc.ssl_channel_credentials()
     assert credentials("localhost:1", credentials=tls) is tls
-    for options in ({"ca": "x"}, {"insecure": True}):
+    for options in ({"ca": "x"}, {"certificate": "x", "private_key": "x"}, {"insecure": True}):
         with pytest.raises(ValueError, match=r"both|contradicts"):
             credentials("localhost:1", credentials=tls, **options)
+    for options in ({"certificate": "x"}, {"private_key": "x"}):
+        with pytest.raises(ValueError, match="go together"):
+            credentials("localhost:1", **options)
     with pytest.raises(FileNotFoundError):
         credentials("localhost:1", ca="/nowhere.pem")
 
 
+def test_the_api_key_comes_from_the_environment_unless_one_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sent(api_key: str | None) -> dict[str, str]:
+        return dict(call_metadata("localhost:1", tenant="", api_key=api_key, plaintext=True))
+
+    assert sent(None) == {}
+    monkeypatch.setenv("VAGUS_API_KEY", "secret")
+    assert sent(None) == {"authorization": "Bearer secret"}
+    assert sent("other") == {"authorization": "Bearer other"}
+    assert sent("") == {}
+    with pytest.raises(ValueError, match="plaintext"):
+        Client("gpu.example:1", insecure=True)
+
+
 @asynchronous
-async def test_a_certificate_file_is_trusted(driver: Driver, tmp_path: Path) -> None:
-    key, certificate = _certificate()
-    (tmp_path / "ca.pem").write_bytes(certificate)
-    async with serve(
-        send(response()), credentials=grpc.ssl_server_credentials([(key, certificate)])
-    ) as server:
-        options = {"ca": tmp_path / "ca.pem", "api_key": "secret"}
+@pytest.mark.parametrize("own", [False, True])
+async def test_files_of_certificates(driver: Driver, tmp_path: Path, own: bool) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    served, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("a@example.org")
+    client.private_key_pem.write_to_path(tmp_path / "key.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    tls = grpc.ssl_server_credentials(
+        [(served.private_key_pem.bytes(), served.cert_chain_pems[0].bytes())],
+        authority.cert_pem.bytes(),
+        require_client_auth=own,
+    )
+    options = {"ca": tmp_path / "ca.pem", "api_key": "secret"}
+    if own:
+        options |= {
+            "certificate": tmp_path / "certificate.pem", "private_key": tmp_path / "key.pem",
+        }  # fmt: skip
+    async with serve(send(response()), credentials=tls) as server:
         result = await driver.call(server.target, "generate", "Hi", client=options)
     assert result.text == "Hi you"
     assert server.metadata[0]["authorization"] == "Bearer secret"
-
-
-def _certificate() -> tuple[bytes, bytes]:
-    pytest.importorskip("cryptography")
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
-    return private, certificate.public_bytes(pem)

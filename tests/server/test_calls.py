@@ -67,7 +67,7 @@ def scenario(
     async def run() -> tuple[list["Future[Any]"], Handlers]:
         calls, handlers = Calls(), Handlers()
         metrics = Metrics(small_pack(), (), "tiny", slots=1, registry=CollectorRegistry())
-        server = grpc.aio.server(interceptors=[CallInterceptor(metrics, calls)])
+        server = grpc.aio.server(interceptors=[CallInterceptor(metrics, calls=calls)])
         server.add_generic_rpc_handlers([handlers])
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

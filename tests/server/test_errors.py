@@ -13,8 +13,9 @@ from google.rpc import error_details_pb2, status_pb2
 import vagus_server
 from support.refusals import CATALOGUE
 from vagus.v1 import error_reason_pb2
+from vagus_server.access.access import Access
 from vagus_server.errors import ApiError, invalid, nearest, not_implemented, short
-from vagus_server.services.context import call_from, check_deadline, check_request_id
+from vagus_server.services.context import Call, check_deadline, check_request_id
 
 _REASONS = error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
 SOURCES = Path(vagus_server.__file__).parent
@@ -140,8 +141,8 @@ def test_every_error_in_the_source_is_as_the_catalogue_says() -> None:
     assert reasons | {"NOT_IMPLEMENTED"} == set(CATALOGUE)
 
 
-def context(remaining: float | None = None, *metadata: tuple[str, str]) -> SimpleNamespace:
-    return SimpleNamespace(time_remaining=lambda: remaining, invocation_metadata=lambda: metadata)
+def context(remaining: float | None) -> SimpleNamespace:
+    return SimpleNamespace(time_remaining=lambda: remaining)
 
 
 @pytest.mark.parametrize("remaining", [0, -1.5])
@@ -159,19 +160,19 @@ def test_other_deadlines_are_not(remaining: float | None) -> None:
 
 def test_the_tenant_is_the_calls_own() -> None:
     other = ("user-agent", "grpc")
-    assert call_from("Generate", context(None, other)).tenant == ""
-    assert call_from("Generate", context(None, other, ("vagus-tenant", "acme"))).tenant == "acme"
+    assert Access().identify([other]).tenant == ""
+    assert Access().identify([other, ("vagus-tenant", "acme")]).tenant == "acme"
 
 
 @pytest.mark.parametrize("tenants", [("a b",), ("é",), ("x" * 129,), ("a", "a"), ("a", "")])
 def test_no_or_one_good_tenant(tenants: tuple[str, ...]) -> None:
     with pytest.raises(ApiError) as caught:
-        call_from("Generate", context(None, *(("vagus-tenant", t) for t in tenants)))
+        Access().identify([("vagus-tenant", tenant) for tenant in tenants])
     assert caught.value.metadata["field"] == "vagus-tenant"
 
 
 def test_calls_have_ids_of_their_own() -> None:
-    first, second = (call_from("Generate", context()).request_id for _ in range(2))
+    first, second = (Call("Generate").request_id for _ in range(2))
     assert first != second
     check_request_id(first, "request_id")
 

@@ -10,6 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from support.small_pack import HIDDEN, SITES, small_pack, small_registry
 from vagus.v1 import concept_service_pb2_grpc
+from vagus_server.access.access import Access
+from vagus_server.access.audit import Audit
+from vagus_server.access.keys import Keys
 from vagus_server.concepts.store import Store
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.plugin.config import PluginConfig
@@ -24,9 +27,18 @@ class SmallService:
     Args:
         store: keeps uploads.
         rows: of the vector bank, with row 0.
+        keys: of those who may call; None lets everybody.
+        audit: takes note of uploads.
     """
 
-    def __init__(self, store: Store | None = None, rows: int = 64) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        rows: int = 64,
+        keys: Keys | None = None,
+        audit: Audit | None = None,
+    ) -> None:
+        self._access, self._audit = Access(keys), audit
         self.pack = small_pack()
         self.registry = small_registry(self.pack, rows=rows, store=store)
         self.bank = self.registry._bank
@@ -51,9 +63,11 @@ class SmallService:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     async def _start(self) -> int:
-        self._server = grpc.aio.server(interceptors=[CallInterceptor(self.metrics)])
+        interceptor = CallInterceptor(self.metrics, self._access, self._audit)
+        self._server = grpc.aio.server(interceptors=[interceptor])
+        self.concept_service = ConceptService(self._served)
         concept_service_pb2_grpc.add_ConceptServiceServicer_to_server(
-            ConceptService(self._served), self._server
+            self.concept_service, self._server
         )
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()

@@ -1,14 +1,17 @@
 """How a client connects: transport security, channel options and call metadata."""
 
 import ipaddress
+import os
 import re
-from os import PathLike
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 
 from vagus import _constants
 from vagus._version import __version__
+
+FilePath: TypeAlias = str | os.PathLike[str]
 
 _SCHEME = re.compile(r"^(dns|ipv4|ipv6):(?://[^/]*/)?")
 
@@ -38,22 +41,28 @@ def channel_credentials(
     *,
     insecure: bool,
     credentials: grpc.ChannelCredentials | None,
-    ca: str | PathLike[str] | None,
+    ca: FilePath | None,
+    certificate: FilePath | None = None,
+    private_key: FilePath | None = None,
 ) -> grpc.ChannelCredentials | None:
     """The credentials to connect with, or None for plaintext.
 
     Raises:
         ValueError: The options contradict each other.
-        OSError: The certificate file cannot be read.
+        OSError: A certificate or key file cannot be read.
     """
-    if credentials is not None and ca is not None:
-        raise ValueError("give either credentials or ca, not both")
-    if insecure and (credentials is not None or ca is not None):
-        raise ValueError("insecure=True contradicts credentials and ca")
+    files = (ca, private_key, certificate)
+    if credentials is not None and files != (None, None, None):
+        raise ValueError("give either credentials or files of certificates, not both")
+    if insecure and (credentials is not None or files != (None, None, None)):
+        raise ValueError("insecure=True contradicts credentials and certificates")
+    if (certificate is None) != (private_key is None):
+        raise ValueError("certificate and private_key go together")
     if credentials is not None:
         return credentials
-    if ca is not None:
-        return grpc.ssl_channel_credentials(Path(ca).read_bytes())
+    if files != (None, None, None):
+        data = (None if file is None else Path(file).read_bytes() for file in files)
+        return grpc.ssl_channel_credentials(*data)
     return None if insecure or is_loopback(target) else grpc.ssl_channel_credentials()
 
 
@@ -72,13 +81,15 @@ def channel_options(target: str) -> list[tuple[str, str | int]]:
 
 
 def call_metadata(
-    target: str, *, tenant: str, api_key: str, plaintext: bool
+    target: str, *, tenant: str, api_key: str | None, plaintext: bool
 ) -> tuple[tuple[str, str], ...]:
-    """The metadata that goes with every call.
+    """The metadata that goes with every call. Without an API key, the environment's is taken.
 
     Raises:
         ValueError: An API key would cross a network in plaintext.
     """
+    if api_key is None:
+        api_key = os.environ.get(_constants.API_KEY_VARIABLE, "")
     if api_key and plaintext and not is_loopback(target):
         raise ValueError(f"an API key would travel to {target} in plaintext: use TLS")
     pairs = (

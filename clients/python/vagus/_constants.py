@@ -33,5 +33,8 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 RECEIPT_MISMATCH = "RECEIPT_MISMATCH"
 """Reason of an error that says the device did something else than what was asked."""
 
+CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE = "VAGUS_CLIENT_CERT", "VAGUS_CLIENT_KEY"
+"""Environment variables from which the command line takes the files of its own certificate."""
+
 API_KEY_VARIABLE = "VAGUS_API_KEY"
-"""Environment variable from which the command line takes its API key."""
+"""Environment variable that holds the API key where none is given."""

@@ -69,18 +69,23 @@ class Registry:
         """Number of own concepts, of all tenants."""
         return sum(map(len, self._own.values()))
 
-    async def put(self, tenant: str, concept: Concept, *, replace: bool) -> Concept:
+    async def put(
+        self, tenant: str, concept: Concept, *, replace: bool, limit: int | None = None
+    ) -> Concept:
         """Registers a concept, or leaves everything as it was; gives what is registered.
 
-        Once begun it ends, even if the caller is cancelled.
+        Once begun it ends, even if the caller is cancelled. `limit` is the most that the tenant
+        may have; None is no limit of its own.
 
         Raises:
             ApiError: CONCEPT_EXISTS, TOO_MANY_CONCEPTS or STATE_FULL.
             BankFull: there is no room on the device.
         """
-        return await _to_the_end(self._put(tenant, concept, replace))
+        return await _to_the_end(self._put(tenant, concept, replace, limit))
 
-    async def _put(self, tenant: str, concept: Concept, replace: bool) -> Concept:
+    async def _put(
+        self, tenant: str, concept: Concept, replace: bool, limit: int | None
+    ) -> Concept:
         async with self._changing:
             old = self.own(tenant).get(concept.name)
             if old is not None and _same(old, concept):
@@ -94,14 +99,8 @@ class Registry:
                     field="metadata.name",
                     concept=concept.name,
                 )
-            if old is None and self.registered >= self._bank.rows.capacity:
-                # Names of equal vectors share a row, and would never fill the bank.
-                raise ApiError(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    "TOO_MANY_CONCEPTS",
-                    f"{self.registered} concepts are registered, as many as this server takes",
-                    limit=self._bank.rows.capacity,
-                )
+            if old is None:
+                self._check_room(tenant, limit)
             await self._bank.acquire(concept.vectors)
             try:
                 if self._store is not None:
@@ -113,6 +112,22 @@ class Registry:
             if old is not None:
                 self._bank.release(old.vectors)
             return concept
+
+    def _check_room(self, tenant: str, limit: int | None) -> None:
+        # Names of equal vectors share a row, and would never fill the bank.
+        capacity = self._bank.rows.capacity
+        if limit is not None and len(self.own(tenant)) >= limit:
+            whose, capacity = "the tenant", limit
+        elif self.registered >= capacity:
+            whose = "this server"
+        else:
+            return
+        raise ApiError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "TOO_MANY_CONCEPTS",
+            f"{capacity} concepts are registered, as many as {whose} can have",
+            limit=capacity,
+        )
 
     async def delete(self, tenant: str, name: str, field: str) -> None:
         """Forgets a concept; running requests keep its vectors. Raises ApiError."""

@@ -38,6 +38,11 @@ class EngineRequest:
     policies: tuple[Policy, ...] = ()
 
     @property
+    def most_tokens(self) -> int:
+        """Tokens of the prompt, and that can be generated."""
+        return len(self.token_ids) + int(self.sampling["max_tokens"])
+
+    @property
     def reads_prompt(self) -> bool:
         """Whether prompt tokens are read, which cached ones cannot be: they are not computed."""
         return any(start < len(self.token_ids) - 1 for start, _ in self.read)

@@ -204,6 +204,11 @@ class Running:
         return Program(tuple(operation for part in parts for operation in part.operations))
 
     @property
+    def steered(self) -> bool:
+        """Whether anything was to steer it so far."""
+        return bool(self.request.program) or len(self.ledger.segments(self.processed_end)) > 1
+
+    @property
     def processed_end(self) -> int:
         """One past the last position that was processed: the last token never is."""
         return len(self.request.token_ids) + max(self.generated, 1) - 1

@@ -306,7 +306,7 @@ class Metrics:
         self.readout_bytes.inc(sinks.readout_bytes - self._readout_bytes_seen)
         self._readout_bytes_seen = sinks.readout_bytes
         program, end = running.request.program, running.processed_end
-        steered = bool(program) or len(running.ledger.segments(end)) > 1
+        steered = running.steered
         if running.cached_tokens is not None:
             kind = "steered" if program else "plain"
             self.cache_queries.labels(kind).inc(len(running.request.token_ids))

@@ -9,7 +9,7 @@ from vagus.v1 import concept_service_pb2 as pb
 from vagus.v1 import concept_service_pb2_grpc as pb_grpc
 from vagus_server.concepts.concept import Concept
 from vagus_server.concepts.parse import Shape
-from vagus_server.errors import invalid
+from vagus_server.errors import invalid, short
 from vagus_server.services.context import ServicerContext, check_deadline, current_call
 from vagus_server.services.served import Served
 from vagus_server.services.upload import Uploads, parse_upload
@@ -70,8 +70,13 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         if metadata.model_fingerprint:
             served.check_fingerprint(metadata.model_fingerprint)
         concept = parse_upload(metadata, data, self._uploads.shape)
+        call = current_call.get()
+        call.note("upload", concept=concept.name, concept_digest=concept.vectors.digest)
         concept = await served.registry.put(
-            current_call.get().tenant, concept, replace=metadata.replace
+            call.tenant,
+            concept,
+            replace=metadata.replace,
+            limit=call.limits.max_concepts,
         )
         return pb.UploadConceptResponse(
             digest=concept.vectors.digest,
@@ -83,8 +88,9 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         self, request: pb.DeleteConceptRequest, context: ServicerContext
     ) -> pb.DeleteConceptResponse:
         """Forgets a concept of the tenant's own."""
-        tenant = current_call.get().tenant
-        await self._served.registry.delete(tenant, request.name, "name")
+        call = current_call.get()
+        call.note("delete", concept=short(request.name))
+        await self._served.registry.delete(call.tenant, request.name, "name")
         return pb.DeleteConceptResponse()
 
     async def ListPacks(  # noqa: N802

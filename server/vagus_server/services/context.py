@@ -2,44 +2,131 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 
+from vagus_server.access.access import Caller
+from vagus_server.access.audit import Audit, program_facts
+from vagus_server.access.keys import TenantLimits
+from vagus_server.engine.request import EngineRequest
+from vagus_server.engine.running import Running
 from vagus_server.errors import ApiError, invalid
+from vagus_server.steering.program import Program
 
 #: A handler's context. Its two type parameters are the messages', which handlers state anyway.
 ServicerContext: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY = "vagus-request-id"
-TENANT_KEY = "vagus-tenant"
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass
 class Call:
-    """One call. `tenant` separates prefix caches; `request_id` names the call in logs."""
+    """One call.
+
+    Args:
+        method: its name.
+        caller: whose it is.
+        request_id: names it in logs; the caller may give another.
+        peer: where it came from.
+        audit: takes note of what it does; None takes none.
+    """
 
     method: str
-    tenant: str = ""
+    caller: Caller = field(default_factory=Caller)
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    peer: str = ""
+    audit: Audit | None = None
+    #: Places that it has among the tenant's open requests.
+    places: int = 0
+    #: Tokens that are taken for requests of it that have not ended.
+    reserved: int = 0
+    #: How its requests ended, for the audit log; None while that has nothing of the call.
+    outcome: list[dict[str, Any]] | None = None
+
+    @property
+    def tenant(self) -> str:
+        """Separates prefix caches and uploaded concepts."""
+        return self.caller.tenant
+
+    @property
+    def engine_id(self) -> str:
+        """The request id inside the engine: tenants may use the same ones."""
+        return f"{self.tenant} {self.request_id}" if self.tenant else self.request_id
+
+    @property
+    def limits(self) -> TenantLimits:
+        """What the tenant may use."""
+        return self.caller.account.limits
+
+    def open(self, places: int = 1) -> None:
+        """Takes further places among the tenant's open requests; raises ApiError."""
+        self.caller.account.open(places)
+        self.places += places
+
+    def reserve(self, *requests: EngineRequest) -> None:
+        """Takes the most tokens that the requests can use out of the tenant's; raises ApiError."""
+        tokens = sum(request.most_tokens for request in requests)
+        self.caller.account.reserve(tokens)
+        self.reserved += tokens
+
+    def ended(self, running: Running) -> None:
+        """Takes a request's end: its unused tokens go back, its receipt into the audit log."""
+        request = running.request
+        used = len(request.token_ids) + running.generated
+        self.caller.account.give_back(request.most_tokens - used)
+        self.reserved -= request.most_tokens
+        if self.outcome is not None and running.steered:
+            self.outcome.append(
+                {
+                    "generated_tokens": running.generated,
+                    "steered_tokens": running.ledger.steered_tokens(running.processed_end),
+                    "receipt": {None: "none", True: "verified", False: "failed"}[running.balanced],
+                }
+            )
+
+    def close(self) -> None:
+        """Gives back the places, and the tokens of requests that never began."""
+        self.caller.account.close(self.places)
+        self.caller.account.give_back(self.reserved)
+        self.places = self.reserved = 0
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Writes into the audit log what the call is about to do; raises OSError."""
+        if self.audit is not None:
+            self.outcome = self.outcome or []
+            self.audit.write(event, **self._facts(), **facts)
+
+    def note_steering(self, programs: Sequence[Program], prompts: Sequence[Message]) -> None:
+        """Writes into the audit log that the call is about to steer, if it is."""
+        for program, prompt in zip(programs, prompts, strict=True):
+            if self.audit is not None and program:
+                texts = {"prompt": MessageToDict(prompt)} if self.audit.texts else {}
+                self.note("steer", **program_facts(program), **texts)
+
+    def note_end(self, code: grpc.StatusCode, reason: str) -> None:
+        """Writes into the audit log how the call ended, if it is there; raises OSError."""
+        if self.audit is not None and self.outcome is not None:
+            facts = self._facts() | {"code": code.name, "reason": reason}
+            self.audit.write("end", **facts, requests=self.outcome)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "request_id": self.request_id,
+            "tenant": self.tenant,
+            "key": self.caller.key,
+            "method": self.method,
+            "peer": self.peer,
+        }
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
-
-
-def call_from(method: str, context: Any) -> Call:
-    """Reads the call's metadata; raises ApiError unless the tenant is one of visible ASCII."""
-    tenants = [v for key, v in context.invocation_metadata() or () if key == TENANT_KEY]
-    if len(tenants) > 1:
-        # One of a caller and one of a proxy: taking either would guess whose cache it is.
-        invalid(TENANT_KEY, "must be given once", value=len(tenants), limit=1)
-    tenant = tenants[0] if tenants else ""
-    if tenant and not _VISIBLE.fullmatch(tenant):
-        invalid(TENANT_KEY, "must be 1 to 128 visible ASCII characters", value=tenant)
-    return Call(method, tenant)
 
 
 def check_request_id(request_id: str, name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from vagus.v1 import generation_service_pb2 as pb
+from vagus_server.access.audit import program_facts
 from vagus_server.engine.running import Running
 from vagus_server.errors import invalid
 from vagus_server.services.context import check_request_id, current_call
@@ -105,7 +106,11 @@ class Changes:
         program = selection = renderer = None
         if change.HasField("program"):
             program = served.resolver.resolve(
-                change.program, prepared.prompt, "change.program", call.tenant
+                change.program,
+                prepared.prompt,
+                "change.program",
+                call.tenant,
+                call.limits.max_dose,
             )
             policies = prepared.request.policies
             served.policies.check_room(program, policies, "change.program")
@@ -116,6 +121,7 @@ class Changes:
             selection, renderer = reading(served, change.readouts, "change.readouts")
         changed = pb.Changed(id=change.id)
         if program is not None:
+            call.note("change", change_id=change.id, **program_facts(program))
             changed.program_from = await running.change(program, change.id)
             changed.program_digest = program.digest.hex() if program else ""
         if reads or change.stop_reading:

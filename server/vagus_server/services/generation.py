@@ -90,6 +90,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                                     yield answer.message(running, part)
                     finally:
                         served.metrics.finished(running, served.engine.sinks)
+                        current_call.get().ended(running)
         finally:
             if changes is not None:
                 changes.end()
@@ -98,6 +99,13 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     def _note_policies(self, running: Running) -> None:
         for event in running.new_events():
             self._served.metrics.policies.event(event.policy.name, event.kind)
+            current_call.get().note(
+                "policy",
+                policy=event.policy.name,
+                kind=event.kind,
+                position=event.position,
+                value=round(event.value, 4),
+            )
 
 
 async def _send_request_id(context: ServicerContext) -> None:

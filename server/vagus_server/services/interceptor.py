@@ -1,4 +1,4 @@
-"""One wrapper around every handler: request ids, statuses, metrics, logs."""
+"""One wrapper around every handler: callers, request ids, statuses, metrics, logs."""
 
 import asyncio
 import logging
@@ -10,11 +10,13 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from vagus_server.access.access import Access
+from vagus_server.access.audit import Audit
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services import pace
 from vagus_server.services.calls import Calls
-from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
+from vagus_server.services.context import REQUEST_ID_KEY, Call, current_call
 from vagus_server.services.failure import as_api_error
 from vagus_server.services.unknown import check_known
 
@@ -35,15 +37,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of vagus.v1; health and reflection pass through.
 
     Args:
-        metrics: counts calls.
+        metrics: counts the calls.
+        access: says whose they are; None lets everybody call.
+        audit: takes note of what they do; None takes none.
         calls: notes those in flight, and ends them.
         slow_reader_seconds: how long a stream's reader may take nothing.
     """
 
     def __init__(
-        self, metrics: Metrics, calls: Calls | None = None, slow_reader_seconds: float = 60.0
+        self,
+        metrics: Metrics,
+        access: Access | None = None,
+        audit: Audit | None = None,
+        calls: Calls | None = None,
+        slow_reader_seconds: float = 60.0,
     ) -> None:
         self._metrics = metrics
+        self._access = access or Access()
+        self._audit = audit
         self._calls = calls if calls is not None else Calls()
         self._slow_reader_seconds = slow_reader_seconds
 
@@ -57,7 +68,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
-        parse = _tolerant(handler.request_deserializer)
+        # What a stranger sends is not even parsed.
+        known = self._knows(handler_call_details.invocation_metadata)
+        parse = _tolerant(handler.request_deserializer) if known else _unread
         if handler.request_streaming and not handler.response_streaming:
             return grpc.stream_unary_rpc_method_handler(
                 self._upload(method, handler.stream_unary), parse, handler.response_serializer
@@ -74,9 +87,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._unary(method, handler.unary_unary), parse, handler.response_serializer
         )
 
+    def _knows(self, metadata: Any) -> bool:
+        try:
+            self._access.identify(metadata or ())
+        except ApiError:
+            return False
+        return True
+
+    def _guard(self, method: str, context: Any) -> "_Guard":
+        return _Guard(method, context, self._metrics, self._access, self._audit)
+
     def _unary(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(request: Any, context: Any) -> Any:
-            async with _Guard(method, context, self._metrics), self._calls.one():
+            async with self._guard(method, context), self._calls.one():
                 _check_request(request)
                 return await behavior(request, context)
 
@@ -84,14 +107,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _upload(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with _Guard(method, context, self._metrics), self._calls.one():
+            async with self._guard(method, context), self._calls.one():
                 return await behavior(_checked(requests), context)
 
         return handle
 
     def _stream(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(request: Any, context: Any) -> None:
-            async with _Guard(method, context, self._metrics), self._calls.one():
+            async with self._guard(method, context), self._calls.one():
                 _check_request(request)
                 await self._send(behavior(request, context), context)
 
@@ -104,7 +127,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _converse(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> None:
-            async with _Guard(method, context, self._metrics), self._calls.one():
+            async with self._guard(method, context), self._calls.one():
                 await self._send(behavior(_checked(requests), context), context)
 
         return handle
@@ -119,6 +142,10 @@ def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed()
 
     return parse_or_mark
+
+
+def _unread(_: bytes) -> None:
+    return None
 
 
 def _check_request(request: Any) -> None:
@@ -139,39 +166,59 @@ async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 class _Guard:
-    """Turns whatever a handler raises into one status, and counts it."""
+    """Lets a caller in; turns whatever a handler raises into one status, and counts it."""
 
-    def __init__(self, method: str, context: Any, metrics: Metrics) -> None:
+    def __init__(
+        self, method: str, context: Any, metrics: Metrics, access: Access, audit: Audit | None
+    ) -> None:
+        self._full_method = method
         self._method = method.rsplit("/", 1)[-1]
         self._context = context
         self._metrics = metrics
-        self._call = Call(self._method)
+        self._access = access
+        self._call = Call(self._method, peer=context.peer(), audit=audit)
         self._start = time.perf_counter()
 
     async def __aenter__(self) -> None:
         current_call.set(self._call)
         try:
-            self._call.tenant = call_from(self._method, self._context).tenant
+            self._let_in()
         except ApiError as error:
             await self._fail(error)
 
+    def _let_in(self) -> None:
+        caller = self._access.identify(self._context.invocation_metadata() or ())
+        self._call.caller = caller
+        # Before the scope: a call that is refused for it counts as well.
+        caller.account.call()
+        caller.check_call(self._full_method)
+        self._call.open()
+
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._call.close()
         if error is None:
             self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
-            self._count(grpc.StatusCode.OK)
+            self._end(grpc.StatusCode.OK)
         elif isinstance(error, grpc.aio.AbortError):
             return
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             remaining = self._context.time_remaining()
             late = remaining is not None and remaining <= _DEADLINE_SLACK
-            self._count(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+            self._end(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         elif isinstance(error, Exception):
             await self._fail(as_api_error(error, self._call))
 
     async def _fail(self, error: ApiError) -> None:
-        self._count(error.code)
+        self._end(error.code, error.reason)
         metadata = ((REQUEST_ID_KEY, self._call.request_id), error.trailing_metadata())
         await self._context.abort(error.code, error.message, metadata)
 
-    def _count(self, code: grpc.StatusCode) -> None:
+    def _end(self, code: grpc.StatusCode, reason: str = "") -> None:
         self._metrics.request(self._method, code.name, time.perf_counter() - self._start)
+        try:
+            if code is grpc.StatusCode.PERMISSION_DENIED:
+                self._call.note("refused")
+            self._call.note_end(code, reason)
+        except OSError as error:
+            # What was to be known of the action is known; the answer does not depend on this.
+            logger.error("request %s: the audit log: %s", self._call.request_id, error)

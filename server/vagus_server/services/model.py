@@ -1,11 +1,13 @@
 """ModelService."""
 
+import math
+
 import vagus_server
 from vagus.v1 import model_service_pb2 as pb
 from vagus.v1 import model_service_pb2_grpc as pb_grpc
 from vagus.v1 import steering_pb2
 from vagus_server.plugin.pin import VLLM_VERSION
-from vagus_server.services.context import ServicerContext
+from vagus_server.services.context import ServicerContext, current_call
 from vagus_server.services.served import Served
 from vagus_server.steering.program import ACTIONS
 
@@ -54,6 +56,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
         served = self._served
         plugin = served.engine.plugin
         scheduler = served.engine.llm.vllm_config.scheduler_config
+        call = current_call.get()
         return pb.Capabilities(
             actions=list(ACTIONS),
             scope_rules=[f.name for f in steering_pb2.ScopeRule.DESCRIPTOR.fields],
@@ -65,7 +68,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
             max_operations=plugin.operations,
             max_programs=plugin.slots - 1,
             max_vectors=plugin.vectors - 1,
-            max_dose=served.limits.max_dose,
+            max_dose=min(served.limits.max_dose, call.limits.max_dose or math.inf),
             max_running_requests=scheduler.max_num_seqs,
         )
 

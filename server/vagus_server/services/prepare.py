@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2
+from vagus_server.access.scopes import Scope
 from vagus_server.engine.request import EngineRequest
 from vagus_server.plugin.wire import NO_END
 from vagus_server.readouts.render import Renderer
@@ -70,7 +71,9 @@ def prepare(
         sampling["structured_outputs"] = served.structures.argument(
             spec.sampling.structure, f"{field}.sampling.structure"
         )
-    program = served.resolver.resolve(spec.program, prompt.map, f"{field}.program", call.tenant)
+    program = served.resolver.resolve(
+        spec.program, prompt.map, f"{field}.program", call.tenant, call.limits.max_dose
+    )
     policies = served.policies.of_request(spec.policies, program, field)
     selection = renderer = None
     if spec.HasField("readouts"):
@@ -82,10 +85,10 @@ def prepare(
     read = selection.positions(len(token_ids)) if selection else ()
     if live:
         read = (*read, (len(token_ids) - 1, NO_END))
-    served.check_unused(call.request_id, call.request_id)
+    served.check_unused(call.request_id, call.engine_id)
     served.check_room()
     request = EngineRequest(
-        request_id=call.request_id,
+        request_id=call.engine_id,
         token_ids=token_ids,
         sampling=sampling,
         program=program,
@@ -94,6 +97,8 @@ def prepare(
         adapter=adapter,
         policies=policies,
     )
+    call.reserve(request)
+    call.note_steering([program], [spec.prompt])
     norms = served.pack.residual_norms
     answer = Answer(served.encoder, norms, len(token_ids), selection, renderer)
     return Prepared(request, answer, prompt.map)
@@ -103,6 +108,8 @@ def reading(
     served: Served, message: readout_pb2.ReadoutSelection, field: str
 ) -> tuple[Selection, Renderer]:
     """What is read, and how it is told; raises ApiError."""
-    own = served.registry.own(current_call.get().tenant)
+    call = current_call.get()
+    call.caller.check(Scope.READ, field=field)
+    own = served.registry.own(call.tenant)
     selection = resolve_selection(message, served.pack, served.readout_sites, field, own)
     return selection, Renderer(selection, served.pack, served.readout_sites)

@@ -58,11 +58,13 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         requests = []
         for i, message in enumerate(request.inputs):
             prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
-            program = served.resolver.resolve(request.program, prompt.map, "program", call.tenant)
+            program = served.resolver.resolve(
+                request.program, prompt.map, "program", call.tenant, call.limits.max_dose
+            )
             ids = prompt.ids
             requests.append(
                 EngineRequest(
-                    request_id=f"{call.request_id}-{i}",
+                    request_id=f"{call.engine_id}-{i}",
                     token_ids=ids,
                     sampling=sampling,
                     program=program,
@@ -76,6 +78,9 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         tokens = sum(len(selection.prompt_positions(len(r.token_ids))) for r in requests)
         check_answer_size(selection, tokens, "readouts")
         served.check_room(count)
+        call.open(count - 1)  # the call itself has a place already
+        call.reserve(*requests)
+        call.note_steering([r.program for r in requests], request.inputs)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._read(r, selection, renderer)) for r in requests]
@@ -115,6 +120,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             return self._result(running, selection, renderer, logprobs)
         finally:
             engine.close(request)
+            current_call.get().ended(running)
 
     def _result(
         self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]

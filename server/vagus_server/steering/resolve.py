@@ -42,7 +42,12 @@ class Resolver:
         self._max_dose = max_dose
 
     def resolve(
-        self, message: pb.Program, prompt: PromptMap, field: str, tenant: str = ""
+        self,
+        message: pb.Program,
+        prompt: PromptMap,
+        field: str,
+        tenant: str = "",
+        max_dose: float | None = None,
     ) -> Program:
         """Returns the program, or raises ApiError with the path of the offending field.
 
@@ -51,6 +56,7 @@ class Resolver:
             prompt: what scopes need to know of the prompt.
             field: path of the program in the request.
             tenant: whose own concepts can be named.
+            max_dose: the tenant's limit, if below the server's.
         """
         count = len(message.operations)
         if count > self._max_operations:
@@ -70,15 +76,16 @@ class Resolver:
             )
         )
         check_collapse(program, self._pack, field)
-        if program.dose > self._max_dose * (1 + _SLACK):
+        limit = self._max_dose if max_dose is None else min(self._max_dose, max_dose)
+        if program.dose > limit * (1 + _SLACK):
             raise ApiError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "DOSE_OVER_LIMIT",
                 f"{field} has a dose of {program.dose:.3g} mean residual norms over its sites; "
-                f"the server's limit is {self._max_dose:g}",
+                f"the limit is {limit:g}",
                 field=field,
                 dose=f"{program.dose:.6g}",
-                limit=f"{self._max_dose:g}",
+                limit=f"{limit:g}",
             )
         return program
 

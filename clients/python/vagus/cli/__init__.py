@@ -2,13 +2,14 @@
 
 import typer
 
-from vagus._constants import API_KEY_VARIABLE
+from vagus._constants import API_KEY_VARIABLE, CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
 from vagus.cli import chat, concepts, policies, read, status
 
 app = typer.Typer(
     name="vagus",
     help="Steer a language model along emotion concepts, and read them. "
-    f"The API key, if the server wants one, comes from {API_KEY_VARIABLE}.",
+    f"The API key, if the server wants one, comes from {API_KEY_VARIABLE}, and the files of a "
+    f"client's certificate from {CERTIFICATE_VARIABLE} and {PRIVATE_KEY_VARIABLE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from vagus._client import Client
-from vagus._constants import API_KEY_VARIABLE
+from vagus._constants import CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
 from vagus._errors import VagusError
 
 Server: TypeAlias = Annotated[
@@ -31,8 +31,8 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def connect(server: str, ca: Path | None, insecure: bool, tenant: str) -> Iterator[Client]:
     """A client; errors of its calls are reported and end the program.
 
-    The API key comes from the environment alone: everybody on a machine can read its command
-    lines.
+    The API key comes from the environment alone (`Client` takes it from there): everybody on a
+    machine can read its command lines. So do the files of a client's own certificate.
 
     Raises:
         typer.BadParameter: The options contradict each other.
@@ -44,7 +44,8 @@ def connect(server: str, ca: Path | None, insecure: bool, tenant: str) -> Iterat
             ca=ca,
             insecure=insecure,
             tenant=tenant,
-            api_key=os.environ.get(API_KEY_VARIABLE, ""),
+            certificate=os.environ.get(CERTIFICATE_VARIABLE) or None,
+            private_key=os.environ.get(PRIVATE_KEY_VARIABLE) or None,
         )
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error

@@ -1,0 +1,81 @@
+"""What a tenant is using of what it may use: two token buckets and a count of open requests."""
+
+import math
+from collections.abc import Callable
+
+import grpc
+from token_bucket import MemoryStorage
+
+from vagus_server.access.keys import TenantLimits
+from vagus_server.errors import ApiError
+
+_NONE = TenantLimits()
+_TOKENS = "tokens_per_minute"
+
+
+class Account:
+    """One tenant's.
+
+    Args:
+        limits: what holds now; asked each time, so that a changed file counts at once.
+    """
+
+    def __init__(self, limits: Callable[[], TenantLimits] = lambda: _NONE) -> None:
+        self._limits = limits
+        self._open = 0
+        self._buckets = MemoryStorage()
+
+    @property
+    def limits(self) -> TenantLimits:
+        """What the tenant may use."""
+        return self._limits()
+
+    def call(self) -> None:
+        """Takes one call, or raises RATE_LIMITED."""
+        rate = self.limits.requests_per_second
+        if rate is not None:
+            self._take("requests_per_second", 1, rate, max(1, math.ceil(rate)), rate)
+
+    def open(self, places: int = 1) -> None:
+        """Takes places among the tenant's open requests, or raises RATE_LIMITED."""
+        limit = self.limits.concurrency
+        if limit is not None and self._open + places > limit:
+            raise _limited("concurrency", limit, None if places > limit else 1)
+        self._open += places
+
+    def close(self, places: int) -> None:
+        """Gives places back."""
+        self._open -= places
+
+    def reserve(self, tokens: int) -> None:
+        """Takes tokens that a request may need, or raises RATE_LIMITED."""
+        limit = self.limits.tokens_per_minute
+        if limit is not None and tokens:
+            self._take(_TOKENS, tokens, limit / 60, limit, limit)
+
+    def give_back(self, tokens: int) -> None:
+        """Puts back tokens that were reserved and not needed."""
+        limit = self.limits.tokens_per_minute
+        if limit is not None and tokens > 0:
+            # A negative number adds; replenishing keeps the bucket within its capacity.
+            self._buckets.replenish(_TOKENS, limit / 60, limit)
+            self._buckets.consume(_TOKENS, -tokens)
+
+    def _take(self, quota: str, count: int, rate: float, capacity: int, limit: float) -> None:
+        self._buckets.replenish(quota, rate, capacity)
+        if not self._buckets.consume(quota, count):
+            missing = count - self._buckets.get_token_count(quota)
+            never = count > capacity
+            raise _limited(quota, limit, None if never else math.ceil(missing / rate))
+
+
+def _limited(quota: str, limit: float, retry_seconds: int | None) -> ApiError:
+    never = "; this request alone asks for more" if retry_seconds is None else "; try again later"
+    return ApiError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "RATE_LIMITED",
+        f"the tenant's limit is {limit:g} {quota.replace('_', ' ')}{never}",
+        retry_seconds=retry_seconds,
+        quota=quota,
+        limit=f"{limit:g}",
+    )
