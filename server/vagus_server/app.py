@@ -67,7 +67,8 @@ class ServerSettings:
         port: gRPC port; 0 takes a free one.
         metrics_port: Prometheus port on the same host; 0 takes a free one; None serves none.
         insecure: listen beyond loopback in plaintext.
-        metric_concepts: concepts that get histograms; empty takes all of the pack.
+        metric_concepts: concepts that get series; empty takes all of the pack.
+        metric_tenants: tenants that get series of their own; empty takes the first 16.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
     """
@@ -77,6 +78,7 @@ class ServerSettings:
     metrics_port: int | None = 9464
     insecure: bool = False
     metric_concepts: tuple[str, ...] = ()
+    metric_tenants: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
 
@@ -187,7 +189,9 @@ class App:
             settings.metric_concepts or pack.names,
             self._name,
             self.engine.plugin.slots - 1,
+            tenants=settings.metric_tenants,
         )
+        metrics.canary(passed=True)  # nothing listens before it has
         engine = self.engine
         registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
         metrics.watch(registry, engine.bank.rows)

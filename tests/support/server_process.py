@@ -59,7 +59,7 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + self._seconds
-        while not (address := self._find(r"^serving \S+ on (\S+)$")):
+        while not (address := self._find(r"serving \S+ on ([^\s\"]+)[\"\n]")):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self._stop()
                 raise RuntimeError("the server did not start:\n" + "".join(self.output))
@@ -98,7 +98,7 @@ class ServerProcess:
 
     def metrics(self) -> dict[str, float]:
         """The metrics page, by sample name with labels."""
-        address = self._find(r"^metrics on (\S+)$")
+        address = self._find(r"metrics on ([^\s\"]+)[\"\n]")
         with urllib.request.urlopen(address, timeout=10) as page:
             lines = page.read().decode().splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

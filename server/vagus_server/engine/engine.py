@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,16 @@ class EngineRequest:
         return any(start < len(self.token_ids) - 1 for start, _ in self.read)
 
 
+class Times(NamedTuple):
+    """When the engine had a request, in seconds of the machine's monotonic clock."""
+
+    queued: float
+    #: Its first forward pass, or the first after the last preemption.
+    scheduled: float
+    first_token: float
+    last_token: float
+
+
 @dataclass(frozen=True)
 class EngineOutput:
     """What arose since the last output. finish_reason is set on the last one."""
@@ -88,6 +98,7 @@ class EngineOutput:
     cached_tokens: int
     #: One entry per prompt token, as vLLM gives them; empty unless they were asked for.
     prompt_logprobs: list[Any] = field(default_factory=list)
+    times: Times | None = None
 
 
 class Running:
@@ -102,6 +113,9 @@ class Running:
         self.cached_tokens: int | None = None
         #: Whether the receipt balanced; None until the request has ended.
         self.balanced: bool | None = None
+        #: vLLM's; None until the request has ended there.
+        self.finish_reason: str | None = None
+        self.times: Times | None = None
         self._engine = engine
 
     async def outputs(self) -> AsyncGenerator[EngineOutput]:
@@ -128,6 +142,8 @@ class Running:
 
     def _take(self, output: EngineOutput) -> None:
         self.generated += len(output.token_ids)
+        self.finish_reason = output.finish_reason
+        self.times = output.times
         if not self.request.reads_prompt:
             self.cached_tokens = output.cached_tokens
         spans, self.sink.spans = self.sink.spans, []
@@ -323,6 +339,7 @@ class Engine:
                     stop_reason=completion.stop_reason,
                     cached_tokens=output.num_cached_tokens or 0,
                     prompt_logprobs=list(output.prompt_logprobs or ()),
+                    times=_times(output.metrics),
                 )
 
     async def usage(self) -> dict[str, int]:
@@ -341,6 +358,13 @@ class Engine:
             self.llm.shutdown()
             # vLLM's destructor fails noisily if it runs while the interpreter ends.
             self.llm = None
+
+
+def _times(stats: Any) -> Times | None:
+    """Of vLLM's statistics of a request; None where vLLM keeps none."""
+    if stats is None:
+        return None
+    return Times(stats.queued_ts, stats.scheduled_ts, stats.first_token_ts, stats.last_token_ts)
 
 
 async def drain(outputs: AsyncIterator[EngineOutput]) -> list[EngineOutput]:

@@ -19,6 +19,7 @@ from vagus_server.services.context import (
 )
 from vagus_server.services.sampling import sampling_arguments
 from vagus_server.services.served import Served
+from vagus_server.telemetry.spans import request_span
 
 
 class GenerationService(pb_grpc.GenerationServiceServicer):
@@ -63,7 +64,11 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         served = self._served
         start = time.perf_counter()
         running = served.engine.submit(request)
-        with served.metrics.running(request.program) as progress:
+        operation = "chat" if spec.prompt.HasField("chat") else "text_completion"
+        with (
+            served.metrics.running(request.program) as progress,
+            request_span(running, served.name, operation),
+        ):
             try:
                 async with aclosing(running.outputs()) as outputs:
                     async for output in outputs:

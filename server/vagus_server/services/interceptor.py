@@ -1,4 +1,4 @@
-"""One wrapper around every handler: request ids, statuses, metrics, logs."""
+"""One wrapper around every handler: request ids, statuses, metrics, logs, traces."""
 
 import asyncio
 import logging
@@ -15,6 +15,8 @@ from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.context import REQUEST_ID_KEY, Call, call_from, current_call
 from vagus_server.services.unknown import check_known
+from vagus_server.telemetry.logs import log_call
+from vagus_server.telemetry.spans import end_call, start_call
 
 logger = logging.getLogger("vagus.server")
 
@@ -119,6 +121,7 @@ class _Guard:
     """Turns whatever a handler raises into one status, and counts it."""
 
     def __init__(self, method: str, context: Any, metrics: Metrics) -> None:
+        self._path = method
         self._method = method.rsplit("/", 1)[-1]
         self._context = context
         self._metrics = metrics
@@ -127,6 +130,7 @@ class _Guard:
 
     async def __aenter__(self) -> None:
         current_call.set(self._call)
+        self._span = start_call(self._path, self._context.invocation_metadata())
         try:
             self._call.tenant = call_from(self._method, self._context).tenant
         except ApiError as error:
@@ -135,23 +139,26 @@ class _Guard:
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None:
             self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
-            self._count(grpc.StatusCode.OK)
+            self._end(grpc.StatusCode.OK)
         elif isinstance(error, grpc.aio.AbortError):
             return
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             remaining = self._context.time_remaining()
             late = remaining is not None and remaining <= _DEADLINE_SLACK
-            self._count(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+            self._end(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         elif isinstance(error, Exception):
             await self._fail(_as_api_error(error, self._call))
 
     async def _fail(self, error: ApiError) -> None:
-        self._count(error.code)
+        self._end(error.code, error.reason)
         metadata = ((REQUEST_ID_KEY, self._call.request_id), error.trailing_metadata())
         await self._context.abort(error.code, error.message, metadata)
 
-    def _count(self, code: grpc.StatusCode) -> None:
-        self._metrics.request(self._method, code.name, time.perf_counter() - self._start)
+    def _end(self, code: grpc.StatusCode, reason: str = "") -> None:
+        seconds = time.perf_counter() - self._start
+        self._metrics.request(self._method, code.name, seconds, reason)
+        log_call(self._call, code.name, seconds, reason)
+        end_call(self._span, self._call, code, reason)
 
 
 def _as_api_error(error: Exception, call: Call) -> ApiError:

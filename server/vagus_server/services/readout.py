@@ -21,6 +21,7 @@ from vagus_server.services.context import (
     current_call,
 )
 from vagus_server.services.served import Served
+from vagus_server.telemetry.spans import request_span
 
 _MAX_INPUTS = 64
 #: vLLM always generates; a reading is over with its first token, which is thrown away.
@@ -102,9 +103,10 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         running = engine.submit(request)
         logprobs: list[Any] = []
         try:
-            async with aclosing(running.outputs()) as outputs:
-                async for output in outputs:
-                    logprobs += output.prompt_logprobs
+            with request_span(running, self._served.name, "read"):
+                async with aclosing(running.outputs()) as outputs:
+                    async for output in outputs:
+                        logprobs += output.prompt_logprobs
             return self._result(running, selection, renderer, logprobs)
         finally:
             engine.close(request)
