@@ -2,7 +2,8 @@
 
 A call's span is the child of its caller's (`traceparent` in the metadata); the request's span
 is the call's child and has one child each for the time in the queue, to the first token and
-from there to the last. No span holds text of a prompt or an answer.
+from there to the last. No span holds text of a prompt or an answer. Names of attributes are
+literals: the package of their constants is in beta and drops some.
 """
 
 import time
@@ -13,9 +14,6 @@ from typing import Any
 import grpc
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
-from opentelemetry.semconv._incubating.attributes import rpc_attributes as rpc
-from opentelemetry.semconv.attributes import error_attributes
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -49,7 +47,7 @@ def start_call(path: str, metadata: Any) -> Span:
         name,
         _propagator.extract(carrier),
         SpanKind.SERVER,
-        {rpc.RPC_SYSTEM_NAME: "grpc", rpc.RPC_METHOD: name},
+        {"rpc.system.name": "grpc", "rpc.method": name},
     )
     # Each call has a task of its own, whose context ends with it.
     otel_context.attach(trace.set_span_in_context(span))
@@ -58,12 +56,12 @@ def start_call(path: str, metadata: Any) -> Span:
 
 def end_call(span: Span, call: Call, code: grpc.StatusCode, reason: str) -> None:
     """Ends a call's span; `reason` is its error's, if it had one."""
-    span.set_attribute(rpc.RPC_RESPONSE_STATUS_CODE, code.name)
+    span.set_attribute("rpc.response.status_code", code.name)
     span.set_attribute("vagus.request_id", call.request_id)
     if call.tenant:
         span.set_attribute("vagus.tenant", call.tenant)
     if code is not grpc.StatusCode.OK:
-        span.set_attribute(error_attributes.ERROR_TYPE, reason or code.name)
+        span.set_attribute("error.type", reason or code.name)
     if code in _FAULTS:
         span.set_status(Status(StatusCode.ERROR))
     span.end()
@@ -93,18 +91,18 @@ def request_span(running: Running, model: str, operation: str) -> Iterator[None]
 
 def _request_attributes(request: EngineRequest, model: str, operation: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {
-        gen_ai.GEN_AI_OPERATION_NAME: operation,
-        gen_ai.GEN_AI_PROVIDER_NAME: "vagus",
-        gen_ai.GEN_AI_REQUEST_MODEL: request.adapter or model,
-        gen_ai.GEN_AI_RESPONSE_ID: request.request_id,
-        gen_ai.GEN_AI_USAGE_INPUT_TOKENS: len(request.token_ids),
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "vagus",
+        "gen_ai.request.model": request.adapter or model,
+        "gen_ai.response.id": request.request_id,
+        "gen_ai.usage.input_tokens": len(request.token_ids),
     }
     for name, key in (
-        ("max_tokens", gen_ai.GEN_AI_REQUEST_MAX_TOKENS),
-        ("temperature", gen_ai.GEN_AI_REQUEST_TEMPERATURE),
-        ("top_p", gen_ai.GEN_AI_REQUEST_TOP_P),
-        ("top_k", gen_ai.GEN_AI_REQUEST_TOP_K),
-        ("seed", gen_ai.GEN_AI_REQUEST_SEED),
+        ("max_tokens", "gen_ai.request.max_tokens"),
+        ("temperature", "gen_ai.request.temperature"),
+        ("top_p", "gen_ai.request.top_p"),
+        ("top_k", "gen_ai.request.top_k"),
+        ("seed", "gen_ai.request.seed"),
     ):
         if (value := request.sampling.get(name)) is not None:
             attributes[key] = value
@@ -120,11 +118,11 @@ def _request_attributes(request: EngineRequest, model: str, operation: str) -> d
 
 
 def _result_attributes(running: Running) -> dict[str, Any]:
-    attributes: dict[str, Any] = {gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS: running.generated}
+    attributes: dict[str, Any] = {"gen_ai.usage.output_tokens": running.generated}
     if running.finish_reason is not None:
-        attributes[gen_ai.GEN_AI_RESPONSE_FINISH_REASONS] = [running.finish_reason]
+        attributes["gen_ai.response.finish_reasons"] = [running.finish_reason]
     if running.cached_tokens is not None:
-        attributes[gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS] = running.cached_tokens
+        attributes["gen_ai.usage.cache_read.input_tokens"] = running.cached_tokens
     if running.request.program:
         steered = running.ledger.steered_tokens(running.processed_end)
         attributes["vagus.steered_tokens"] = steered
