@@ -20,8 +20,8 @@ from vagus import Client, VagusError, add, clamp
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images"
 OPTIONS = ("--eager", "--max-model-len", "512", "--metric-tenants", "clinic,newsroom,school")
-SCRAPE_SECONDS = 2
-MINUTES = float(sys.argv[1]) if len(sys.argv) > 1 else 6.0
+SCRAPE_SECONDS = 5
+MINUTES = float(sys.argv[1]) if len(sys.argv) > 1 else 9.0
 
 
 def main() -> None:

@@ -36,7 +36,8 @@ class Prometheus:
     """
 
     def __init__(self, url: str, end: float, seconds: float, values: dict[str, str]) -> None:
-        self._url, self._end, self._seconds, self._values = url, end, seconds, values
+        self._url, self._end, self._values = url, end, values
+        self.seconds = seconds
 
     def _ask(self, path: str, target: dict[str, str], **when: float) -> list[tuple[str, Any]]:
         expr = target["expr"]
@@ -54,8 +55,8 @@ class Prometheus:
 
     def over_time(self, target: dict[str, str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
         """Legend, minutes before the end and values of each series."""
-        step = self._seconds / POINTS
-        start = self._end - self._seconds
+        step = self.seconds / POINTS
+        start = self._end - self.seconds
         found = self._ask("query_range", target, start=start, end=self._end, step=step)
         lines = [(legend, np.array(series["values"], dtype=float)) for legend, series in found]
         return [(legend, (line[:, 0] - self._end) / 60, line[:, 1]) for legend, line in lines]
@@ -76,7 +77,7 @@ def amount(value: float, unit: str) -> str:
         return f"{1000 * value:.3g} ms"
     if unit in ("bytes", "Bps"):
         return f"{value / 2**20:.3g} MiB" + ("/s" if unit == "Bps" else "")
-    return f"{value:.4g}" + {"s": " s", "reqps": " /s"}.get(unit, "")
+    return f"{value:.3g}" + {"s": " s", "reqps": " /s"}.get(unit, "")
 
 
 def _stat(axes: Any, panel: dict[str, Any], prometheus: Prometheus) -> None:
@@ -110,6 +111,7 @@ def _timeseries(axes: Any, panel: dict[str, Any], prometheus: Prometheus) -> Non
         axes.plot(minutes, values, linewidth=1, label=legend)
     if any(legend for legend, _, _ in lines):
         axes.legend(fontsize=6, frameon=False, ncols=2, loc="best")
+    axes.set_xlim(-prometheus.seconds / 60, 0)
     axes.set_ylim(defaults.get("min"), defaults.get("max"))
     axes.yaxis.set_major_formatter(lambda value, _: amount(value, defaults["unit"]))
     return None
@@ -124,10 +126,11 @@ def _heatmap(axes: Any, panel: dict[str, Any], prometheus: Prometheus) -> None:
     grid = np.full((len(rows), len(times)), np.nan)
     for i, (_, minutes, values) in enumerate(rows):
         grid[i, np.searchsorted(times, minutes)] = values
+    axes.set_xlim(-prometheus.seconds / 60, 0)
     mesh = axes.pcolormesh(
         times, range(len(rows)), grid, cmap="RdBu_r", vmin=-Z_RANGE, vmax=Z_RANGE, shading="nearest"
     )
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=3.6)
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=4.8)
     axes.tick_params(axis="y", length=0, pad=1)
     axes.figure.colorbar(mesh, ax=axes, pad=0.01, fraction=0.02, label="mean z")
     return None
@@ -141,6 +144,13 @@ def _empty(axes: Any) -> None:
 
 _DRAW = {"stat": _stat, "bargauge": _bargauge, "timeseries": _timeseries, "heatmap": _heatmap}
 
+_ROOM = {
+    "stat": (0.2, 0.2, 0.8),
+    "bargauge": (2.6, 0.9, 0.9),
+    "timeseries": (1.5, 0.9, 0.9),
+    "heatmap": (1.5, 0.9, 0.9),
+}
+
 
 def draw(dashboard: dict[str, Any], prometheus: Prometheus, path: Path) -> None:
     """Draws all panels of a dashboard at their places into one picture."""
@@ -149,8 +159,8 @@ def draw(dashboard: dict[str, Any], prometheus: Prometheus, path: Path) -> None:
     figure = plt.figure(figsize=(24 * COLUMN, height * ROW))
     for panel in panels:
         place = panel["gridPos"]
-        # Room for the title above, and for labels at the left and below, in units of the grid.
-        left, below, above = (0.2, 0.2, 0.8) if panel["type"] == "stat" else (1.5, 0.9, 0.9)
+        # Room for labels at the left and below and for the title, in units of the grid.
+        left, below, above = _ROOM[panel["type"]]
         axes = figure.add_axes(
             (
                 (place["x"] + left) / 24,
