@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from support.promql import DEPLOY, asked, exported, recorded
+from support.promql import DEPLOY, TO_COME, asked, exported, recorded
 
 GRAFANA = DEPLOY / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
-#: Shown once they exist; until then their panel is empty.
-TO_COME = {"vagus_policy_events_total"}
 VARIABLES = {"$__rate_interval": "1m", "$job": "vagus"}
 
 

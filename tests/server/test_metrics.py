@@ -365,4 +365,4 @@ def test_the_canary(metrics: Watched) -> None:
     metrics.canary(passed=True)
     assert metrics.value("vagus_canary_last_pass_timestamp_seconds") > 0
     for outcome in ("passed", "failed"):
-        assert metrics.value("vagus_canary_runs_total", outcome=outcome) == 1
+        assert metrics.value("vagus_canaries_total", outcome=outcome) == 1

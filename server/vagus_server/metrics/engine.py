@@ -37,8 +37,8 @@ class EngineState:
             "Program slots that the engine's workers hold; 0 when nothing runs.",
             registry=r,
         )
-        self.canary_runs = Counter(
-            "vagus_canary_runs",
+        self.canaries = Counter(
+            "vagus_canaries",
             "Checks on the device that steering steers and reading reads.",
             ["outcome"],
             registry=r,
@@ -49,7 +49,7 @@ class EngineState:
             registry=r,
         )
         for outcome in ("passed", "failed"):
-            self.canary_runs.labels(outcome)
+            self.canaries.labels(outcome)
         build = Info("vagus_build", "Versions and model.", registry=r)
         build.info(
             {"version": vagus_server.__version__, "vllm_version": VLLM_VERSION, "model": model}
@@ -68,6 +68,6 @@ class EngineState:
 
     def canary(self, passed: bool) -> None:
         """Counts a run of the canary."""
-        self.canary_runs.labels("passed" if passed else "failed").inc()
+        self.canaries.labels("passed" if passed else "failed").inc()
         if passed:
             self.canary_passed.set_to_current_time()
