@@ -41,7 +41,7 @@ class Observed:
             self._traced(client)
             client.generate("They are late.", max_tokens=TOKENS, seed=1)
             client.read("They are late and nobody answers.", ["calm"])
-            with pytest.raises(VagusError, match="clam"):
+            with pytest.raises(VagusError, match="did you mean calm"):
                 client.generate("Hi", program=[add("clam", 0.1)])
         with Client(self.server.target) as client:
             client.generate("They are late.", max_tokens=TOKENS, seed=2)
@@ -81,7 +81,7 @@ def prometheus(
     folder = tmp_path_factory.mktemp("prometheus")
     with PrometheusProcess(observed.server.metrics_target, folder) as running:
         # Rates need a scrape from before.
-        wait_for(lambda: bool(running.query("vagus_build_info")), "the first scrape")
+        wait_for(lambda: bool(running.query("vagus_build_info")), "the first scrape", 120)
         observed.talk()
         yield running
 
@@ -138,7 +138,7 @@ def test_the_log_is_json_and_has_the_trace(
 
 def test_every_rule_and_every_panel_has_its_data(scraped: PrometheusProcess) -> None:
     drift = 'job_tenant:vagus_concept_z:drift1h{tenant="acme"}'
-    wait_for(lambda: bool(scraped.query(drift)), "the rules to have seen the traffic", 60)
+    wait_for(lambda: bool(scraped.query(drift)), "the rules to have seen the traffic", 120)
     for group in scraped.get("rules")["groups"]:
         for rule in group["rules"]:
             assert rule["health"] == "ok", rule
@@ -163,7 +163,7 @@ def test_what_prometheus_counts_is_what_happened(
     (concepts,) = scraped.query("count(job_concept:vagus_concept_z:mean5m)").values()
     assert concepts == 171
     tokens = 'sum(vagus_tenant_tokens_total{tenant="acme", kind="generated"})'
-    wait_for(lambda: list(scraped.query(tokens).values()) == [2 * TOKENS], "the last scrape")
+    wait_for(lambda: list(scraped.query(tokens).values()) == [2 * TOKENS], "the last scrape", 120)
     (verified,) = scraped.query('vagus_receipts_total{outcome="verified"}').values()
     assert verified == 1
     (refused,) = scraped.query('vagus_errors_total{reason="CONCEPT_NOT_FOUND"}').values()

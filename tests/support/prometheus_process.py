@@ -23,7 +23,7 @@ class PrometheusProcess:
         seconds: between scrapes, and between evaluations of the rules.
     """
 
-    def __init__(self, target: str, folder: Path, seconds: int = 1) -> None:
+    def __init__(self, target: str, folder: Path, seconds: int = 3) -> None:
         config = yaml.safe_load((RULES / "prometheus.yml").read_text())
         times = ("scrape_interval", "evaluation_interval")
         config["global"] = dict.fromkeys(times, f"{seconds}s")
