@@ -189,11 +189,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What the server logs in JSON."""
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
-    ours = logging.getLogger("vagus")
-    before = list(ours.handlers)
+    root = logging.getLogger()
+    before = list(root.handlers)
     configure_logging("json", verbose=False)
     yield written
-    ours.handlers[:] = before
+    logging.captureWarnings(False)
+    root.handlers[:] = before
 
 
 def test_each_call_is_a_json_object_with_its_ids(
@@ -228,3 +229,11 @@ def test_an_exception_is_part_of_its_object(log: io.StringIO) -> None:
     assert failure["level"] == "ERROR"
     assert "what happened" in failure["exc_info"]
     assert failure["request_id"] in failure["message"]
+
+
+def test_libraries_warn_in_the_same_form(log: io.StringIO) -> None:
+    logging.getLogger("opentelemetry.exporter").warning("nobody takes the spans")
+    logging.getLogger("opentelemetry.exporter").info("not of interest")
+    (record,) = (json.loads(line) for line in log.getvalue().splitlines())
+    assert (record["logger"], record["level"]) == ("opentelemetry.exporter", "WARNING")
+    assert "request_id" not in record

@@ -29,7 +29,7 @@ class _Context(logging.Filter):
 
 
 def configure_logging(log_format: str, verbose: bool) -> None:
-    """Sends the server's log to stderr.
+    """Sends the server's log to stderr, and the warnings of its libraries.
 
     Args:
         log_format: "text", or "json" for an object per line.
@@ -38,9 +38,10 @@ def configure_logging(log_format: str, verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_Context())
     handler.setFormatter(_formatter(log_format))
-    ours = logging.getLogger("vagus")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
+    # vLLM has handlers of its own, in its processes too.
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(log_format == "json")
+    logging.getLogger("vagus").setLevel(logging.INFO)
     access.setLevel(logging.INFO if verbose or log_format == "json" else logging.WARNING)
 
 
