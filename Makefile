@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export PYTHONSAFEPATH := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast check proto pack bench clean
+.PHONY: help setup demo serve test test-fast check proto pack pictures bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -32,6 +32,9 @@ proto: setup ## Generate the protobuf code
 pack: setup ## Extract the bundled pack anew from the corpus, bit for bit, into build/
 	@SOURCE_DATE_EPOCH=1795478400 .venv/bin/vagus-server extract --out build/pack \
 	  --name smollm2-135m-instruct --version 2.0.0 --model-name smollm2-135m-instruct
+
+pictures: setup ## Draw the dashboards of docs/ from a real run (needs prometheus)
+	@PYTHONPATH=tests $(PY) scripts/dashboards.py $(ARGS)
 
 bench: setup ## Compare throughput with stock vLLM, in pairs
 	@$(PY) bench/serve/run.py $(ARGS)

@@ -90,7 +90,8 @@ class ServerSettings:
         keys: file of API keys; None lets everybody call, as the tenant that they say.
         audit_log: file that takes note of what is steered and uploaded; None takes none.
         audit_texts: write prompts there as well.
-        metric_concepts: concepts that get histograms; empty takes all of the pack.
+        metric_concepts: concepts that get series; empty takes all of the pack.
+        metric_tenants: tenants that get series of their own; empty takes the first 16.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
         drain_seconds: what a stop leaves running requests to end by themselves.
@@ -109,6 +110,7 @@ class ServerSettings:
     audit_log: Path | None = None
     audit_texts: bool = False
     metric_concepts: tuple[str, ...] = ()
+    metric_tenants: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     state: Path | None = None
     policies: Path | None = MONITOR
@@ -242,7 +244,9 @@ class App:
             settings.metric_concepts or pack.names,
             self._name,
             self.engine.plugin.slots - 1,
+            tenants=settings.metric_tenants,
         )
+        metrics.canary(passed=True)  # nothing listens before it has
         engine = self.engine
         registry = Registry(pack, engine.concepts, engine.bank, self._store, stored)
         metrics.watch(registry, engine.bank.rows)

@@ -5,6 +5,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +38,8 @@ app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
 app.add_typer(keys_app, name="keys")
 
+_METHOD = "vagus.v1.GenerationService/Generate"
+_EXAMPLE = '{"spec": {"prompt": {"text": "Once upon a time"}, "sampling": {"max_tokens": 16}}}'
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 
 
@@ -136,6 +141,21 @@ def serve(
     metric_concepts: Annotated[
         str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
     ] = "",
+    metric_tenants: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated tenants with metrics of their own; default: the first 16."
+        ),
+    ] = "",
+    otlp_endpoint: Annotated[
+        str, typer.Option(help="OTLP collector (gRPC) for traces; default: none are sent.")
+    ] = "",
+    trace_share: Annotated[
+        float, typer.Option(help="Share of the traces begun here that are sent.")
+    ] = 1.0,
+    log_format: Annotated[
+        str, typer.Option(help="Format of the log: text, or json for an object per line.")
+    ] = "text",
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,9 +169,13 @@ def serve(
     verbose: Annotated[bool, typer.Option(help="Show vLLM's own log.")] = False,
 ) -> None:
     """Serves a model until interrupted."""
-    _configure_logging(verbose)
+    if log_format not in ("text", "json"):
+        raise typer.BadParameter("--log-format is text or json")
+    _configure_logging(log_format, verbose)
     # Forking a process that already holds gRPC threads deadlocks.
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    from vllm.config import LoggingConfig
+
     from vagus_server.app import App, ServerSettings, load_pack_for
     from vagus_server.engine.settings import EngineSettings
     from vagus_server.packs.pack import PackError
@@ -165,6 +189,8 @@ def serve(
     folder = model or bundled.ensure_bundled_model()
     try:
         options = json.loads(engine_options)
+        if log_format == "json":
+            options.setdefault("logging_config", LoggingConfig(formatter="json"))
         loaded = load_pack_for(folder, pack or _PACKS / bundled.NAME)
         engine_settings = EngineSettings(
             model=folder,
@@ -191,7 +217,8 @@ def serve(
             keys=keys,
             audit_log=audit_log,
             audit_texts=audit_texts,
-            metric_concepts=tuple(c for c in metric_concepts.split(",") if c),
+            metric_concepts=_names(metric_concepts),
+            metric_tenants=_names(metric_tenants),
             limits=Limits(
                 max_dose=max_dose,
                 max_requests=max_requests,
@@ -211,29 +238,29 @@ def serve(
         model_name = name or (folder.name if model else bundled.NAME)
         if model_name in engine_settings.adapters:
             raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
-        code = asyncio.run(_serve(App(model_name, engine_settings, settings, loaded), model_name))
+        server = App(model_name, engine_settings, settings, loaded)
+        with _tracing(otlp_endpoint, trace_share, model_name):
+            code = asyncio.run(_serve(server, model_name, log_format))
     except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
 
 
-async def _serve(app: "App", name: str) -> int:
-    typer.echo(f"starting {name}: loading, compiling, checking that steering steers", err=True)
+async def _serve(app: "App", name: str, log_format: str) -> int:
+    # Whoever collects JSON wants nothing else between its lines.
+    log = logging.getLogger("vagus.server").info if log_format == "json" else None
+    say, hint = log or typer.echo, log or partial(typer.echo, err=True)
+    hint(f"starting {name}: loading, compiling, checking that steering steers")
     await app.start()
     settings = app.settings
     target, tls = address(settings.host, app.port), settings.certificates is not None
-    typer.echo(f"serving {name} on {target}")
+    say(f"serving {name} on {target}")
     if app.metrics_port is not None:
         page = address(settings.metrics_host, app.metrics_port)
-        typer.echo(f"metrics on http{'s' if tls else ''}://{page}/metrics")
-    if not (tls or settings.keys):
-        typer.echo(
-            "try: grpcurl -plaintext -d "
-            '\'{"spec": {"prompt": {"text": "Once upon a time"}, '
-            '"sampling": {"max_tokens": 16}}}\' '
-            f"{target} vagus.v1.GenerationService/Generate"
-        )
+        say(f"metrics on http{'s' if tls else ''}://{page}/metrics")
+    if log is None and not (tls or settings.keys):
+        say(f"try: grpcurl -plaintext -d '{_EXAMPLE}' {target} {_METHOD}")
     sys.stdout.flush()
     return await app.run()
 
@@ -278,17 +305,33 @@ def _on_cpu() -> bool:
     return bool(current_platform.is_cpu())
 
 
-def _configure_logging(verbose: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    ours = logging.getLogger("vagus")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
+def _names(option: str) -> tuple[str, ...]:
+    return tuple(name for name in option.split(",") if name)
+
+
+@contextmanager
+def _tracing(endpoint: str, share: float, model: str) -> Iterator[None]:
+    if not endpoint:
+        yield
+        return
+    from vagus_server.telemetry.tracing import start_tracing
+
+    provider = start_tracing(endpoint, share, model)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _configure_logging(log_format: str, verbose: bool) -> None:
     if not verbose:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("TQDM_DISABLE", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    from vagus_server.telemetry.logs import configure_logging
+
+    configure_logging(log_format, verbose)
 
 
 def main() -> None:

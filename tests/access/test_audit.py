@@ -60,7 +60,12 @@ def test_steering_is_written_before_it_begins_and_its_end_after(path: Path) -> N
     request = SimpleNamespace(program=PROGRAM, token_ids=[1, 2], most_tokens=12)
     ledger = SimpleNamespace(steered_tokens=lambda end: end)
     running: Any = SimpleNamespace(
-        request=request, generated=4, balanced=True, ledger=ledger, processed_end=5
+        request=request,
+        generated=4,
+        balanced=True,
+        ledger=ledger,
+        processed_end=5,
+        steered=True,
     )
     call.ended(running)
     call.note_end(grpc.StatusCode.OK, "")

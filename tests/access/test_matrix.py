@@ -26,6 +26,8 @@ ANY = {"generate", "read", "concepts-write", "admin"}
 ALLOWED = {
     "Generate": {"generate", "admin"},
     "StreamGenerate": {"generate", "admin"},
+    "Converse": {"generate", "admin"},
+    "ListPolicies": ANY,
     "ReadText": {"read", "admin"},
     "ListConcepts": ANY,
     "GetConcept": ANY,

@@ -7,6 +7,7 @@ import pytest
 from client_drivers import Driver, asynchronous
 from generation_messages import layout, readout, receipt, response
 from grpc_health.v1.health_pb2 import HealthCheckResponse
+from opentelemetry import trace
 from scripted_server import send, serve
 
 import vagus
@@ -77,6 +78,19 @@ async def test_tenant_and_key_go_along(driver: Driver) -> None:
     assert (first["vagus-tenant"], first["authorization"]) == ("acme", "Bearer secret")
     assert first["user-agent"].startswith(f"vagus-python/{vagus.__version__}")
     assert not {"vagus-tenant", "authorization"} & second.keys()
+
+
+@asynchronous
+async def test_the_callers_trace_goes_along(driver: Driver) -> None:
+    here = trace.SpanContext(2**127, 2**63, is_remote=False, trace_flags=trace.TraceFlags(1))
+    async with serve(send(response()), send(response())) as server:
+        with trace.use_span(trace.NonRecordingSpan(here)):
+            await driver.call(server.target, "generate", "Hi", client={"tenant": "acme"})
+        await driver.call(server.target, "generate", "Hi")
+    first, second = server.metadata
+    assert first["traceparent"] == f"00-8{'0' * 31}-8{'0' * 15}-01"
+    assert first["vagus-tenant"] == "acme"
+    assert "traceparent" not in second
 
 
 def test_top_k_readouts_name_their_concepts() -> None:

@@ -242,6 +242,15 @@ async def test_status(health: str, exit_code: int) -> None:
     assert json.loads(machine.stdout)["model"]["name"] == "smol"
 
 
+@pytest.mark.parametrize(("status", "exit_code"), [("SERVING", 0), ("NOT_SERVING", 1)])
+@asynchronous
+async def test_health_of_a_service(status: str, exit_code: int) -> None:
+    async with serve(send(HealthCheckResponse(status=status))) as server:
+        done = await invoke(server, "health", "readiness")
+    assert (done.stdout, done.exit_code) == (f"{status}\n", exit_code)
+    assert [request.service for request in server.requests] == ["readiness"]
+
+
 @asynchronous
 async def test_nobody_there() -> None:
     async with serve() as server:

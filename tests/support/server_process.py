@@ -14,6 +14,7 @@ import grpc
 import psutil
 
 from support.app_thread import PACK
+from support.waiting import wait_for
 
 V2_ON_CPU = Path(__file__).parent / "v2_on_cpu"
 
@@ -59,7 +60,7 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + self._seconds
-        while not (address := self._find(r"^serving \S+ on (\S+)$")):
+        while not (address := self._find(r"serving \S+ on ([^\s\"]+)[\"\n]")):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self._stop()
                 raise RuntimeError("the server did not start:\n" + "".join(self.output))
@@ -96,10 +97,16 @@ class ServerProcess:
         found = re.search(pattern, "".join(self.output), re.MULTILINE)
         return found[1] if found else ""
 
+    @property
+    def metrics_target(self) -> str:
+        """Host and port of the metrics page, which the server tells right after its own."""
+        pattern = r"metrics on http://([^/\s]+)/metrics"
+        wait_for(lambda: bool(self._find(pattern)), "the address of the metrics")
+        return self._find(pattern)
+
     def metrics(self) -> dict[str, float]:
         """The metrics page, by sample name with labels."""
-        address = self._find(r"^metrics on (\S+)$")
-        with urllib.request.urlopen(address, timeout=10) as page:
+        with urllib.request.urlopen(f"http://{self.metrics_target}/metrics", timeout=10) as page:
             lines = page.read().decode().splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in pairs}

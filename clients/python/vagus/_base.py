@@ -5,6 +5,7 @@ import grpc
 from vagus import _constants
 from vagus._channel import FilePath, call_metadata, channel_credentials, channel_options
 from vagus._retry import Attempts
+from vagus._trace import trace_metadata
 
 
 class ClientBase:
@@ -56,11 +57,15 @@ class ClientBase:
             private_key=private_key,
         )
         self._channel_options = channel_options(target)
-        self._metadata = call_metadata(
+        self._fixed_metadata = call_metadata(
             target, tenant=tenant, api_key=api_key, plaintext=self._credentials is None
         )
         self._timeout = timeout
         self._max_retries = max_retries
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*self._fixed_metadata, *trace_metadata())
 
     def _attempts(self, timeout: float | None) -> Attempts:
         return Attempts(self._timeout if timeout is None else timeout, self._max_retries)

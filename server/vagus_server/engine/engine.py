@@ -10,7 +10,7 @@ from vagus_server.concepts.concept import pack_concepts
 from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.bank import VectorBank
-from vagus_server.engine.request import EngineOutput, EngineRequest
+from vagus_server.engine.request import EngineOutput, EngineRequest, Times
 from vagus_server.engine.running import EngineUnavailable, Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
@@ -176,6 +176,7 @@ class Engine:
                     stop_reason=completion.stop_reason,
                     cached_tokens=output.num_cached_tokens or 0,
                     prompt_logprobs=list(output.prompt_logprobs or ()),
+                    times=_times(output.metrics),
                 )
 
     def internal_ids(self, request_id: str) -> list[str]:
@@ -214,6 +215,13 @@ class Engine:
             self.llm.shutdown()
             # vLLM's destructor fails noisily if it runs while the interpreter ends.
             self.llm = None
+
+
+def _times(stats: Any) -> Times | None:
+    """Of vLLM's statistics of a request; None where vLLM keeps none."""
+    if stats is None:
+        return None
+    return Times(stats.queued_ts, stats.scheduled_ts, stats.first_token_ts, stats.last_token_ts)
 
 
 async def drain(outputs: AsyncIterator[EngineOutput]) -> list[EngineOutput]:

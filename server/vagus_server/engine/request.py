@@ -1,7 +1,7 @@
 """What the engine is asked, and what it answers."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from vagus_server.concepts.vectors import Vectors
 from vagus_server.plugin.wire import NO_END, Range
@@ -60,6 +60,16 @@ class EngineRequest:
         return [vectors for program in programs for vectors in program.contents.values()]
 
 
+class Times(NamedTuple):
+    """When the engine had a request, in seconds of the machine's monotonic clock."""
+
+    queued: float
+    #: Its first forward pass, or the first after the last preemption.
+    scheduled: float
+    first_token: float
+    last_token: float
+
+
 @dataclass(frozen=True)
 class EngineOutput:
     """What arose since the last output. finish_reason is set on the last one."""
@@ -72,6 +82,7 @@ class EngineOutput:
     cached_tokens: int
     #: One entry per prompt token, as vLLM gives them; empty unless they were asked for.
     prompt_logprobs: list[Any] = field(default_factory=list)
+    times: Times | None = None
 
 
 #: EngineOutput.finish_reason of a request that a policy ended.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vagus_server.concepts.vectors import Vectors
-from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest
+from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest, Times
 from vagus_server.engine.sink import Sink
 from vagus_server.plugin.wire import FULL, OVER, Order, Switch
 from vagus_server.policies.policy import Policy
@@ -79,6 +79,10 @@ class Running:
         self.cached_tokens: int | None = None
         #: Whether the receipt balanced; None until the request has ended.
         self.balanced: bool | None = None
+        #: None until the request has ended there.
+        self.finish_reason: str | None = None
+        #: vLLM's; None until the request has ended there.
+        self.times: Times | None = None
         self._engine = engine
         #: What the programs need on the device, held until the request has ended there.
         self._held = AsyncExitStack()
@@ -183,7 +187,8 @@ class Running:
             if s.failed:
                 raise ProgramsFull
         if output.finish_reason == "abort" and self.stopped_by is not None:
-            return replace(output, finish_reason=STOPPED_BY_POLICY, stop_reason=None)
+            output = replace(output, finish_reason=STOPPED_BY_POLICY, stop_reason=None)
+        self.finish_reason, self.times = output.finish_reason, output.times
         return output
 
     def new_events(self) -> list[PolicyEvent]:

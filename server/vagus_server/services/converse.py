@@ -81,7 +81,7 @@ class Changes:
             changed = await self._make(change, running)
         except Exception as failure:
             error = as_api_error(failure, current_call.get())
-            self._served.metrics.changes.labels("refused").inc()
+            self._served.metrics.changed(False)
             return pb.Changed(
                 id=change.id,
                 refusal=pb.Refusal(
@@ -91,7 +91,7 @@ class Changes:
                     metadata=error.metadata,
                 ),
             )
-        self._served.metrics.changes.labels("made").inc()
+        self._served.metrics.changed(True)
         return changed
 
     async def _make(self, change: pb.Change, running: Running) -> pb.Changed:

@@ -12,6 +12,7 @@ from vagus_server.services.converse import Changes, first_message
 from vagus_server.services.pace import parts
 from vagus_server.services.prepare import Prepared, prepare
 from vagus_server.services.served import Served
+from vagus_server.telemetry.spans import request_span
 
 
 class GenerationService(pb_grpc.GenerationServiceServicer):
@@ -79,7 +80,10 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         try:
             async with served.admission.place() as waited:
                 served.metrics.queued(waited)
-                with served.metrics.running(request.program) as progress:
+                with (
+                    served.metrics.running(request.program) as progress,
+                    request_span(running, served.name, prepared.operation),
+                ):
                     try:
                         async with aclosing(running.outputs()) as outputs:
                             async for output in outputs:

@@ -1,4 +1,4 @@
-"""One wrapper around every handler: callers, request ids, statuses, metrics, logs."""
+"""One wrapper around every handler: callers, request ids, statuses, metrics, logs, traces."""
 
 import asyncio
 import logging
@@ -19,6 +19,8 @@ from vagus_server.services.calls import Calls
 from vagus_server.services.context import REQUEST_ID_KEY, Call, current_call
 from vagus_server.services.failure import as_api_error
 from vagus_server.services.unknown import check_known
+from vagus_server.telemetry.logs import log_call
+from vagus_server.telemetry.spans import end_call, start_call
 
 logger = logging.getLogger("vagus.server")
 
@@ -171,7 +173,7 @@ class _Guard:
     def __init__(
         self, method: str, context: Any, metrics: Metrics, access: Access, audit: Audit | None
     ) -> None:
-        self._full_method = method
+        self._path = method
         self._method = method.rsplit("/", 1)[-1]
         self._context = context
         self._metrics = metrics
@@ -181,6 +183,7 @@ class _Guard:
 
     async def __aenter__(self) -> None:
         current_call.set(self._call)
+        self._span = start_call(self._path, self._context.invocation_metadata())
         try:
             self._let_in()
         except ApiError as error:
@@ -191,7 +194,7 @@ class _Guard:
         self._call.caller = caller
         # Before the scope: a call that is refused for it counts as well.
         caller.account.call()
-        caller.check_call(self._full_method)
+        caller.check_call(self._path)
         self._call.open()
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -214,7 +217,10 @@ class _Guard:
         await self._context.abort(error.code, error.message, metadata)
 
     def _end(self, code: grpc.StatusCode, reason: str = "") -> None:
-        self._metrics.request(self._method, code.name, time.perf_counter() - self._start)
+        seconds = time.perf_counter() - self._start
+        self._metrics.request(self._method, code.name, seconds, reason)
+        log_call(self._call, code.name, seconds, reason)
+        end_call(self._span, self._call, code, reason)
         try:
             if code is grpc.StatusCode.PERMISSION_DENIED:
                 self._call.note("refused")

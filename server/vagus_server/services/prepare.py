@@ -28,6 +28,8 @@ class Prepared:
     request: EngineRequest
     answer: Answer
     prompt: PromptMap
+    #: By OpenTelemetry's name: "chat" or "text_completion".
+    operation: str
 
 
 def prepare(
@@ -101,7 +103,8 @@ def prepare(
     call.note_steering([program], [spec.prompt])
     norms = served.pack.residual_norms
     answer = Answer(served.encoder, norms, len(token_ids), selection, renderer)
-    return Prepared(request, answer, prompt.map)
+    operation = "chat" if spec.prompt.HasField("chat") else "text_completion"
+    return Prepared(request, answer, prompt.map, operation)
 
 
 def reading(

@@ -23,6 +23,7 @@ from vagus_server.services.context import (
 )
 from vagus_server.services.receipt import receipt_message
 from vagus_server.services.served import Served
+from vagus_server.telemetry.spans import request_span
 
 _MAX_INPUTS = 64
 #: vLLM always generates; a reading is over with its first token, which is thrown away.
@@ -111,12 +112,13 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         try:
             async with served.admission.place() as waited:
                 served.metrics.queued(waited)
-                try:
-                    async with aclosing(running.outputs()) as outputs:
-                        async for output in outputs:
-                            logprobs += output.prompt_logprobs
-                finally:
-                    served.metrics.read(running, engine.sinks)
+                with request_span(running, served.name, "read"):
+                    try:
+                        async with aclosing(running.outputs()) as outputs:
+                            async for output in outputs:
+                                logprobs += output.prompt_logprobs
+                    finally:
+                        served.metrics.read(running, engine.sinks)
             return self._result(running, selection, renderer, logprobs)
         finally:
             engine.close(request)

@@ -3,7 +3,7 @@
 import typer
 
 from vagus._constants import API_KEY_VARIABLE, CERTIFICATE_VARIABLE, PRIVATE_KEY_VARIABLE
-from vagus.cli import chat, concepts, policies, read, status
+from vagus.cli import chat, concepts, health, policies, read, status
 
 app = typer.Typer(
     name="vagus",
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (chat.chat, read.read, policies.policies, status.status):
+for command in (chat.chat, read.read, policies.policies, status.status, health.health):
     app.command()(command)
 app.add_typer(concepts.app, name="concepts")
 
