@@ -154,7 +154,9 @@ def build_server(
             ("grpc.max_concurrent_streams", _MAX_STREAMS),
             # Finds connections whose other end has gone without a word, or has stopped.
             ("grpc.keepalive_time_ms", keepalive_ms),
+            # The timeout of keepalive alone changes nothing while that of pings is 60 s.
             ("grpc.keepalive_timeout_ms", keepalive_ms),
+            ("grpc.http2.ping_timeout_ms", keepalive_ms),
             ("grpc.http2.max_pings_without_data", 0),
             # What clients may ask in turn.
             ("grpc.keepalive_permit_without_calls", 1),

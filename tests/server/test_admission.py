@@ -15,6 +15,11 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def enter(admission: Admission, *, limited: bool) -> None:
+    async with admission.place(limited=limited):
+        pass
+
+
 class Held:
     """Requests that hold their place until they are let go."""
 
@@ -76,7 +81,11 @@ def test_a_wait_ends() -> None:
         assert error.metadata == {"seconds": "0"}
         assert error.retry_seconds == 1
         assert admission.waiting == 0
+        patient = asyncio.create_task(enter(admission, limited=False))
+        await settle()
+        assert admission.waiting == 1
         await held.end("first")
+        await patient
         await first
         async with admission.place() as waited:
             assert waited >= 0

@@ -7,12 +7,21 @@ import sys
 
 import grpc
 
-from support.calls import EVERYTHING, spec, stream
+from vagus.v1 import generation_service_pb2 as pb
+from vagus.v1 import generation_service_pb2_grpc as pb_grpc
+
+REQUEST = pb.StreamGenerateRequest(
+    spec={
+        "prompt": {"text": "Once upon a time"},
+        "sampling": {"temperature": 0, "max_tokens": 2000, "ignore_eos": True},
+        "readouts": {"generation": True},
+    }
+)
 
 
 def main() -> None:
     with grpc.insecure_channel(sys.argv[1]) as channel:
-        call = stream(channel, spec("Once upon a time", readouts=EVERYTHING, max_tokens=2000))
+        call = pb_grpc.GenerationServiceStub(channel).StreamGenerate(REQUEST, timeout=300)
         try:
             for n, _ in enumerate(call):
                 if n == 0:

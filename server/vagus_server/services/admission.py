@@ -35,33 +35,34 @@ class Admission:
         self._last_departure: float | None = None
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[float]:
+    async def place(self, *, limited: bool = True) -> AsyncIterator[float]:
         """Holds a place, as soon as one is free; gives the seconds that passed until then.
 
-        A caller that is cancelled meanwhile, by its deadline for one, leaves the queue.
+        A caller that is cancelled meanwhile, by its deadline for one, leaves the queue. Without
+        `limited` it waits as long as it takes: for what belongs to a call that has begun.
 
         Raises:
             ApiError: QUEUE_TIMEOUT.
         """
         start = time.monotonic()
-        await self._enter()
+        await self._enter(self._wait_seconds if limited else None)
         try:
             yield time.monotonic() - start
         finally:
             self._leave()
 
-    async def _enter(self) -> None:
+    async def _enter(self, seconds: float | None) -> None:
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout(seconds):
                 await self._free.acquire()
         except TimeoutError:
             raise ApiError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "QUEUE_TIMEOUT",
-                f"waited {self._wait_seconds:g} seconds for a place among the running requests",
+                f"waited {seconds:g} seconds for a place among the running requests",
                 retry_seconds=self.retry_seconds,
-                seconds=f"{self._wait_seconds:g}",
+                seconds=f"{seconds:g}",
             ) from None
         finally:
             self.waiting -= 1

@@ -84,7 +84,11 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         call.note_steering([r.program for r in requests], request.inputs)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._read(r, selection, renderer)) for r in requests]
+                # The first one waits for all: the others wait for their own kind as well.
+                tasks = [
+                    group.create_task(self._read(r, selection, renderer, limited=i == 0))
+                    for i, r in enumerate(requests)
+                ]
         except ExceptionGroup as failures:
             # The first failure has cancelled the others: it alone says what was wrong.
             raise failures.exceptions[0] from None
@@ -104,13 +108,13 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         return resolve_selection(wanted, served.pack, served.readout_sites, "readouts", own)
 
     async def _read(
-        self, request: EngineRequest, selection: Selection, renderer: Renderer
+        self, request: EngineRequest, selection: Selection, renderer: Renderer, *, limited: bool
     ) -> pb.TextReadout:
         served, engine = self._served, self._served.engine
         running = engine.submit(request)
         logprobs: list[Any] = []
         try:
-            async with served.admission.place() as waited:
+            async with served.admission.place(limited=limited) as waited:
                 served.metrics.queued(waited)
                 with request_span(running, served.name, "read"):
                     try:
