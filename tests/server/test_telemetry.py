@@ -1,6 +1,7 @@
 """Spans and log records of calls: whose they are, what they say, and what they must not."""
 
 import asyncio
+import contextvars
 import io
 import json
 import logging
@@ -233,8 +234,10 @@ def test_an_exception_is_part_of_its_object(log: io.StringIO) -> None:
 
 
 def test_libraries_warn_in_the_same_form(log: io.StringIO) -> None:
-    logging.getLogger("opentelemetry.exporter").warning("nobody takes the spans")
-    logging.getLogger("opentelemetry.exporter").info("not of interest")
+    library = logging.getLogger("opentelemetry.exporter")
+    outside_of_calls = contextvars.Context()
+    outside_of_calls.run(library.warning, "nobody takes the spans")
+    outside_of_calls.run(library.info, "not of interest")
     (record,) = (json.loads(line) for line in log.getvalue().splitlines())
     assert (record["logger"], record["level"]) == ("opentelemetry.exporter", "WARNING")
     assert "request_id" not in record
