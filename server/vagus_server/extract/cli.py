@@ -28,6 +28,13 @@ def extract(
     neutral_share: Annotated[
         float, typer.Option(help="Share of the neutral texts' variance that is projected out.")
     ] = 0.5,
+    steering_site: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Site to steer at, taken as it is; given more than once, the best of these; "
+            "default: the best of the model's middle."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn by chance.")] = 0,
     dtype: Annotated[
         str, typer.Option(help="Number type; default: float32 on a CPU, else the model's.")
@@ -71,7 +78,7 @@ def extract(
         pack = build_pack(
             settings,
             of_corpus(load_corpus(corpus or CORPUS)),
-            Recipe(start, neutral_share, seed),
+            Recipe(start, neutral_share, seed, tuple(steering_site or ())),
             Label(name or out.name, version, model_name or folder.name),
             out,
             work or out.with_name(out.name + ".work"),

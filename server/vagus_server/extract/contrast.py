@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vagus_server.extract.quality import Quality
+from vagus_server.extract.quality import Quality, best_site
 from vagus_server.extract.vectors import remove_components, unit
 
 _FOLDS = 5
@@ -34,7 +34,7 @@ def assess(contrasts: list[Means], components: list[np.ndarray]) -> Quality:
     """
     shares = np.array([held_out_sides(one, components) for one in contrasts])
     by_site = shares.mean(axis=0)
-    site = int(by_site.argmax())
+    site = best_site(by_site)
     facts = {
         "held_out_method": f"side of held-out texts, {_FOLDS} folds; chance 0.5",
         "held_out_side_by_site": json.dumps([round(float(x), 3) for x in by_site]),
