@@ -14,6 +14,7 @@ import vagus_server
 from vagus_server.evaluate.cli import evaluate
 from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
+from vagus_server.extract.stories_cli import write_stories
 from vagus_server.models import bundled
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 app.command()(extract)
+app.command()(write_stories)
 app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
 

@@ -19,7 +19,7 @@ from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract import contrast, measure, provenance, steering
 from vagus_server.extract.bar import progress
 from vagus_server.extract.means import TextMeans
-from vagus_server.extract.offline import OfflineEngine
+from vagus_server.extract.offline import OfflineEngine, model_shape
 from vagus_server.extract.quality import Quality, Stories, assess
 from vagus_server.extract.source import Contrast, Source
 from vagus_server.extract.vectors import (
@@ -179,6 +179,9 @@ class _Build:
             parts.append(remove_components(vectors, removed))
             labelled = Stories(stories.array, source.concept, source.topic)
             quality = assess(labelled, list(source.descriptions), removed, self.recipe.seed)
+            if contrasts:
+                sides = np.array([contrast.held_out_sides(one, components) for one in contrasts])
+                quality.facts.update(contrast.facts(sides, quality.readout_site))
         else:
             quality = contrast.assess(contrasts, components)
         parts += [remove_components(one.vector()[None], components) for one in contrasts]
@@ -220,11 +223,3 @@ class _Build:
 
 def _rounded(shares: np.ndarray, index: int) -> float | None:
     return round(float(shares[index]), 3) if index < len(shares) else None
-
-
-def model_shape(folder: Path) -> tuple[int, int]:
-    """Decoder layers and width of the residual stream, by the model's configuration."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
-    return int(config.num_hidden_layers), int(config.hidden_size)
