@@ -48,8 +48,7 @@ def stock(model: Path, dtype: str, kv_cache_gib: float) -> Run:
 def vagus(model: Path, dtype: str, kv_cache_gib: float) -> Run:
     """Extraction: the same, with a mean at every site of every text."""
     from vagus_server.engine.settings import EngineSettings
-    from vagus_server.extract.build import model_shape
-    from vagus_server.extract.offline import Job, OfflineEngine
+    from vagus_server.extract.offline import Job, OfflineEngine, model_shape
     from vagus_server.plugin.wire import NO_END
 
     settings = EngineSettings(

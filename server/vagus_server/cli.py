@@ -20,6 +20,7 @@ from vagus_server.access.listen import address
 from vagus_server.evaluate.cli import evaluate
 from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
+from vagus_server.extract.stories_cli import write_stories
 from vagus_server.models import bundled
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 
 app.command()(extract)
+app.command()(write_stories)
 app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
 app.add_typer(keys_app, name="keys")

@@ -38,7 +38,7 @@ def test_texts_fall_on_their_side_where_the_kinds_differ() -> None:
 def test_the_best_site_is_read() -> None:
     quality = assess([two_kinds([0.0, 8.0, 2.0]), two_kinds([0.0, 6.0, 0.0], 1)], NONE)
     assert quality.readout_site == 1
-    assert len(json.loads(quality.facts["held_out_side"])) == 2
+    assert len(json.loads(quality.facts["contrasts_side"])) == 2
 
 
 def test_a_removed_component_cannot_be_read() -> None:

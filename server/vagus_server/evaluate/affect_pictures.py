@@ -3,8 +3,9 @@
 import numpy as np
 
 from vagus_server.evaluate.evidence import Evidence
-from vagus_server.evaluate.pictures import GREY, canvas, mark_site
+from vagus_server.evaluate.pictures import BLUE, GREY, VIOLET, canvas, mark_site
 from vagus_server.evaluate.result import Picture
+from vagus_server.evaluate.statistics import pearson
 
 
 def plane(
@@ -36,8 +37,12 @@ def scatter(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Picture]:
         return []
     with canvas(1, len(read), size=(3.6 * len(read), 3.2)) as drawn:
         for axes, (what, (found, target)) in zip(drawn.axes, read.items(), strict=True):
-            axes.scatter(target, found, s=9)
-            axes.set(xlabel=f"{what}, rated", ylabel=f"{what}, read out")
+            axes.scatter(target, found, s=9, color=BLUE)
+            axes.set(
+                xlabel=f"{what}, rated",
+                ylabel=f"{what}, read out",
+                title=f"r = {pearson(found, target):.2f}, {len(target)} concepts",
+            )
     return [drawn.picture("affect-read", "Norms read from vectors of concepts left out.")]
 
 
@@ -47,11 +52,15 @@ def by_sites(by_site: dict[str, list[float]], site: int, floor: float) -> list[P
         return []
     with canvas(size=(7.5, 2.8)) as drawn:
         axes = drawn.axes[0]
-        for what, values in by_site.items():
-            axes.plot(values, marker="o", ms=3, label=what)
+        for (what, values), colour in zip(by_site.items(), (BLUE, VIOLET), strict=False):
+            axes.plot(values, marker="o", ms=3, label=what, color=colour)
         axes.axhline(floor, color=GREY, linewidth=0.8, linestyle="--")
         mark_site(axes, site)
-        axes.set(xlabel="site", ylabel="r, read out against rated", ylim=(0, 1))
+        axes.set(
+            xlabel="site",
+            ylabel="r, read out against rated",
+            ylim=(min(0, *map(min, by_site.values())), 1),
+        )
         axes.legend()
     return [
         drawn.picture(

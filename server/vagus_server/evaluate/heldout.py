@@ -138,7 +138,7 @@ def _sites(ranks: np.ndarray, words: np.ndarray, site: int, concepts: int) -> Pi
             axes.axhline(top / concepts, color=GREY, linewidth=0.6)
         axes.axhline((words < 1).mean(), color="black", lw=0.8, label="words alone, top-1")
         mark_site(axes, site)
-        axes.set(xlabel="site", ylabel="share of held-out stories", ylim=(0, 1))
+        axes.set(xlabel="site", ylabel="share of held-out stories", ylim=(0, 1.02))
         axes.legend(ncols=3, loc="lower right")
     return drawn.picture(
         "held-out-by-site",

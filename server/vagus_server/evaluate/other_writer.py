@@ -133,6 +133,6 @@ def _picture(ranks: np.ndarray, site: int) -> Picture:
         for top, colour in ((1, BLUE), (5, GREEN)):
             axes.plot(accuracy(ranks, top), color=colour, marker="o", ms=3, label=f"top-{top}")
         mark_site(axes, site)
-        axes.set(xlabel="site", ylabel="share of stories", ylim=(0, 1))
+        axes.set(xlabel="site", ylabel="share of stories", ylim=(0, 1.02))
         axes.legend()
     return drawn.picture("other-writer-by-site", "Another writer's stories at every site.")

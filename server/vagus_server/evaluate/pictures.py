@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vagus_server.evaluate.result import Picture
 
@@ -73,5 +74,6 @@ def matrix(
 
 
 def mark_site(axes: Axes, site: int) -> None:
-    """A line at the pack's readout site."""
+    """A line at the pack's readout site, on an axis of sites."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.axvline(site, color=GREY, linewidth=1, linestyle=":")

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 import vllm
 
 from vagus_server.engine.settings import EngineSettings
-from vagus_server.extract import contrast, measure, provenance, sweep
+from vagus_server.extract import contrast, measure, provenance, steering
 from vagus_server.extract.bar import progress
 from vagus_server.extract.means import TextMeans
-from vagus_server.extract.offline import OfflineEngine
+from vagus_server.extract.offline import OfflineEngine, model_shape
 from vagus_server.extract.quality import Quality, Stories, assess
 from vagus_server.extract.source import Contrast, Source
 from vagus_server.extract.vectors import (
@@ -33,11 +33,6 @@ from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import SCHEMA_VERSION, ConceptInfo, Manifest, ModelInfo, Pack
 from vagus_server.packs.write import write_pack
 
-#: The shallowest candidate for the steering site, as a share of the depth.
-_SHALLOWEST = 0.3
-#: Sites past the readout site that are measured for the record; none of them is chosen.
-_DEEPER = 3
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -47,11 +42,13 @@ class Recipe:
         start: first token of a story that is averaged (paper: 50).
         neutral_share: of the neutral texts' variance that is projected out (paper: 0.5).
         seed: of sampled replies, bootstraps, nulls and random directions.
+        steering_sites: one is taken as it is, several are swept; none: see `steering.candidates`.
     """
 
     start: int = measure.STORY_START
     neutral_share: float = 0.5
     seed: int = 0
+    steering_sites: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,9 @@ def build_pack(
     """
     names = [*source.descriptions, *(one.name for one in source.contrasts)]
     sites, hidden = model_shape(settings.model)
-    engine = OfflineEngine(settings, sites, hidden, len(names), vectors=sweep.RANDOM)
+    if beyond := [site for site in recipe.steering_sites if not 0 <= site < sites]:
+        raise ValueError(f"the model has sites 0 to {sites - 1}; {beyond[0]} is none of them")
+    engine = OfflineEngine(settings, sites, hidden, len(names), vectors=steering.RANDOM)
     try:
         return _Build(engine, settings, source, recipe, label, names).run(out, work)
     finally:
@@ -121,8 +120,15 @@ class _Build:
         engine.read_vectors(list(range(1, len(vectors) + 1)))
         with progress("reference", len(source.neutral) + len(replies.replies)) as bar:
             reference = measure.reference(engine, source.neutral, replies, bar)
-        steering_site, sweep_facts = self.sweep(units, reference, replies, quality.readout_site)
-        manifest = self.manifest(quality, steering_site)
+        chosen = steering.choose(
+            engine,
+            source.prompts.steering,
+            steering.Readouts(self.names, units, reference.std, quality.readout_site),
+            replies.norms,
+            recipe.steering_sites,
+            recipe.seed,
+        )
+        manifest = self.manifest(quality, chosen.site)
         facts = {
             **source.facts,
             "corpus_sha256": source.digest,
@@ -131,7 +137,7 @@ class _Build:
             ),
             **provenance.traffic_facts(neutral, replies, reference),
             **quality.facts,
-            **sweep_facts,
+            **chosen.facts,
         }
         tensors = {
             "vectors": vectors,
@@ -173,50 +179,14 @@ class _Build:
             parts.append(remove_components(vectors, removed))
             labelled = Stories(stories.array, source.concept, source.topic)
             quality = assess(labelled, list(source.descriptions), removed, self.recipe.seed)
+            if contrasts:
+                sides = np.array([contrast.held_out_sides(one, components) for one in contrasts])
+                quality.facts.update(contrast.facts(sides, quality.readout_site))
         else:
             quality = contrast.assess(contrasts, components)
         parts += [remove_components(one.vector()[None], components) for one in contrasts]
         # Rounded first: statistics and steering then belong to the vectors that are shipped.
         return np.concatenate(parts).astype(np.float16), quality
-
-    def sweep(
-        self,
-        units: np.ndarray,
-        reference: measure.Reference,
-        replies: measure.Replies,
-        readout_site: int,
-    ) -> tuple[int, dict[str, str]]:
-        """Chooses the steering site, and tells how.
-
-        Raises:
-            ValueError: the text falls apart at every candidate, however weak the steering.
-        """
-        engine, prompts, names = self.engine, self.source.prompts.steering, self.names
-        chosen = [names.index(name) for name in sweep.CONCEPTS if name in names]
-        chosen = chosen or list(range(min(len(names), len(sweep.CONCEPTS))))
-        sites, first = engine.plugin.sites, len(names) + 1
-        rng = np.random.default_rng(self.recipe.seed)
-        random = rng.standard_normal((sweep.RANDOM, sites, engine.plugin.hidden_size))
-        engine.put_vectors(first, random)
-        plain = sweep.Steered(
-            names=[names[c] for c in chosen],
-            vectors=[*(c + 1 for c in chosen), *range(first, first + sweep.RANDOM)],
-            units=units[chosen, readout_site],
-            deviations=reference.std[chosen, readout_site],
-            norms=replies.norms,
-            readout_site=readout_site,
-            strength=0.0,
-        )
-        candidates = list(range(int(_SHALLOWEST * sites), min(readout_site + _DEEPER + 1, sites)))
-        total = len(prompts) * (1 + len(candidates) * len(plain.vectors))
-        bounds = sweep.Bounds(last_site=readout_site)
-        for strength in sweep.STRENGTHS:
-            steered = replace(plain, strength=strength)
-            with progress(f"steering sweep at {strength}", total) as bar:
-                points = sweep.sweep(engine, prompts, steered, candidates, bar)
-            if (site := sweep.best(points, bounds)) is not None:
-                return site, provenance.sweep_facts(points, bounds, strength)
-        raise ValueError("no candidate site keeps the text coherent, however weak the steering")
 
     def manifest(self, quality: Quality, steering_site: int) -> Any:
         """The manifest, but for its facts."""
@@ -253,11 +223,3 @@ class _Build:
 
 def _rounded(shares: np.ndarray, index: int) -> float | None:
     return round(float(shares[index]), 3) if index < len(shares) else None
-
-
-def model_shape(folder: Path) -> tuple[int, int]:
-    """Decoder layers and width of the residual stream, by the model's configuration."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
-    return int(config.num_hidden_layers), int(config.hidden_size)

@@ -1,82 +1,143 @@
 """`vagus-server extract`: makes a concept pack for a model."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vagus_server.models import bundled
+from vagus_server.extract import options
+
+if TYPE_CHECKING:
+    from vagus_server.extract.source import Source
+
+_TEXTS, _RECIPE = "Texts", "Recipe"
 
 
 def extract(
     out: Annotated[Path, typer.Option(help="Folder of the pack to be written.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of the model; default: the bundled one.")
-    ] = None,
-    corpus: Annotated[
-        Path | None, typer.Option(help="Folder of a corpus; default: the bundled one.")
-    ] = None,
+    model: options.Model = None,
     name: Annotated[str, typer.Option(help="Of the pack; default: the folder's name.")] = "",
     version: Annotated[str, typer.Option(help="Of the pack.")] = "1.0.0",
     model_name: Annotated[str, typer.Option(help="Of the model; default: its folder's name.")] = "",
+    license_: Annotated[
+        str, typer.Option("--license", help="Of the pack, as an SPDX expression.")
+    ] = "Apache-2.0",
     work: Annotated[
         Path | None,
         typer.Option(help="Where an interrupted run can go on from; default: OUT.work."),
     ] = None,
-    start: Annotated[int, typer.Option(help="First token of a story that is averaged.")] = 50,
-    neutral_share: Annotated[
-        float, typer.Option(help="Share of the neutral texts' variance that is projected out.")
-    ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn by chance.")] = 0,
-    dtype: Annotated[
-        str, typer.Option(help="Number type; default: float32 on a CPU, else the model's.")
-    ] = "",
-    max_batched_tokens: Annotated[int, typer.Option(help="Token budget of a forward pass.")] = 2048,
-    max_model_len: Annotated[int, typer.Option(help="Longest text in tokens.")] = 2048,
-    kv_cache_gib: Annotated[
-        float | None, typer.Option(help="KV cache on a CPU in GiB; default: 2.")
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help='A file of JSON lines: {"concept", "text", "topic"?} is a story, {"concept", '
+            '"side": "positive"|"negative", "text"} one side of a contrast. Or a folder in the '
+            "bundled corpus's format. Default: the bundled one.",
+            rich_help_panel=_TEXTS,
+        ),
     ] = None,
-    gpu_memory_utilization: Annotated[
-        float, typer.Option(help="Share of a GPU's memory to take.")
-    ] = 0.9,
-    eager: Annotated[bool, typer.Option(help="Run without compilation.")] = False,
-    engine_options: Annotated[
-        str, typer.Option(help="Further vLLM engine arguments, as a JSON object.")
-    ] = "{}",
+    neutral: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON lines {"text"} in which no concept is shown, for a corpus that is a file; '
+            "default: the bundled ones.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON {"reference": [...], "steering": [...]}: what users ask, for reference '
+            "statistics and for the sweep; default: the corpus's, or the bundled ones.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    skip_bad_rows: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="Leave out what breaks a rule, and tell how much, instead of refusing.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = False,
+    start: Annotated[
+        int,
+        typer.Option(help="First token of a story that is averaged.", rich_help_panel=_RECIPE),
+    ] = 50,
+    neutral_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the neutral texts' variance that is projected out.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = 0.5,
+    steering_site: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Site to steer at, taken as it is; given more than once, the best of these; "
+            "default: the best of the model's middle.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    dtype: options.DType = "",
+    max_batched_tokens: options.MaxBatchedTokens = 2048,
+    max_model_len: options.MaxModelLen = 2048,
+    kv_cache_gib: options.KVCacheGiB = None,
+    gpu_memory_utilization: options.GPUMemoryUtilization = 0.9,
+    eager: options.Eager = False,
+    engine_options: options.EngineOptions = "{}",
 ) -> None:
-    """Extracts concept vectors, statistics and sites from a corpus, at engine speed."""
-    from vllm.platforms import current_platform
-
-    from vagus_server.engine.settings import EngineSettings
+    """Extracts concept vectors, statistics and sites from texts, at engine speed."""
+    try:
+        # First of all, since a bad row should not have to wait for an engine.
+        source = _source(corpus, neutral, prompts, skip_bad_rows)
+    except (OSError, ValueError) as error:
+        typer.echo(f"vagus-server: {error}", err=True)
+        raise typer.Exit(1) from None
     from vagus_server.extract.build import Label, Recipe, build_pack
-    from vagus_server.extract.source import of_corpus
-    from vagus_server.packs.corpus import CORPUS, CorpusError, load_corpus
     from vagus_server.packs.pack import PackError
     from vagus_server.plugin.pin import Unsupported
 
-    on_cpu = current_platform.is_cpu()
-    folder = model or bundled.ensure_bundled_model()
     try:
-        settings = EngineSettings(
-            model=folder,
-            dtype=dtype or ("float32" if on_cpu else "auto"),
-            max_model_len=max_model_len,
-            max_batched_tokens=max_batched_tokens,
-            kv_cache_gib=(kv_cache_gib or 2.0) if on_cpu else kv_cache_gib,
-            gpu_memory_utilization=gpu_memory_utilization,
-            eager=eager,
-            engine_options=json.loads(engine_options),
+        settings = options.engine_settings(
+            model,
+            dtype,
+            max_batched_tokens,
+            max_model_len,
+            kv_cache_gib,
+            gpu_memory_utilization,
+            eager,
+            engine_options,
         )
         pack = build_pack(
             settings,
-            of_corpus(load_corpus(corpus or CORPUS)),
-            Recipe(start, neutral_share, seed),
-            Label(name or out.name, version, model_name or folder.name),
+            source,
+            Recipe(start, neutral_share, seed, tuple(steering_site or ())),
+            Label(name or out.name, version, model_name or settings.model.name, license_),
             out,
             work or out.with_name(out.name + ".work"),
         )
-    except (CorpusError, PackError, Unsupported, OSError, ValueError) as error:
+    except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{pack.name} {pack.manifest.version} sha256 {pack.digest}")
+
+
+def _source(
+    corpus: Path | None, neutral: Path | None, prompts: Path | None, skip_bad_rows: bool
+) -> "Source":
+    from vagus_server.extract.source import of_corpus, of_user_corpus
+    from vagus_server.packs.corpus import CORPUS, load_corpus, load_prompts
+    from vagus_server.packs.user_corpus import Rules, open_corpus
+
+    asked = load_prompts(prompts) if prompts else None
+    if corpus is None or corpus.is_dir():
+        if neutral or skip_bad_rows:
+            raise ValueError("--neutral and --skip-bad-rows go with a --corpus that is a file")
+        return of_corpus(load_corpus(corpus or CORPUS), asked)
+    rules = Rules(on_bad="skip" if skip_bad_rows else "refuse")
+    mine = open_corpus(corpus, neutral, rules)
+    if mine.skipped:
+        reasons = ", ".join(f"{count} for {reason}" for reason, count in mine.skipped.items())
+        typer.echo(f"left out {sum(mine.skipped.values())} rows: {reasons}", err=True)
+    return of_user_corpus(mine, asked or load_prompts(CORPUS / "prompts.json"))

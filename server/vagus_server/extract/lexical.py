@@ -43,6 +43,16 @@ def word_ranks_of_others(
     return _ranks(_log_counts(texts + others), labels, train, ~train)
 
 
+def word_centroids(texts: list[str], concept: np.ndarray) -> np.ndarray:
+    """What the words of each concept's stories are: mean tf-idf, float64 [concepts, words]."""
+    counts = _log_counts(texts)
+    rows = counts * np.log(len(texts) / (counts > 0).sum(axis=0)).astype(np.float32)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    member = np.zeros((int(concept.max()) + 1, len(texts)), dtype=np.float32)
+    member[concept, np.arange(len(texts))] = 1
+    return np.asarray(member @ rows / member.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
 def _log_counts(texts: list[str]) -> np.ndarray:
     """1 + log of how often a text has a word, else 0, float32 [texts, words]."""
     bags = [Counter(w[:_STEM] for w in re.findall(r"[a-z']+", text.lower())) for text in texts]

@@ -7,6 +7,7 @@ the device is one sum per span, never the stream of a token.
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -214,3 +215,11 @@ def _logprobs(token_ids: list[int], given: Any) -> list[float]:
         return []
     rows = list(given)[1:]
     return [float(row[token].logprob) for row, token in zip(rows, token_ids[1:], strict=True)]
+
+
+def model_shape(folder: Path) -> tuple[int, int]:
+    """Decoder layers and width of the residual stream, by the model's configuration."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    return int(config.num_hidden_layers), int(config.hidden_size)

@@ -6,32 +6,16 @@ of the pack that comes of them say how much.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from vagus_server.extract.bar import progress
 from vagus_server.extract.measure import encode_chat
 from vagus_server.extract.offline import Job, OfflineEngine
+from vagus_server.extract.topics import TOPICS
+from vagus_server.packs.corpus import Concept
+from vagus_server.packs.wording import Banned
 
-#: Everyday settings that fix no feeling.
-TOPICS = (
-    "waiting in the queue of an airport",
-    "a birthday dinner",
-    "returning a borrowed car",
-    "a rehearsal of a choir",
-    "crossing to an island by ferry",
-    "a football match between two villages",
-    "a fence between two gardens",
-    "a day of harvest",
-    "a visit to a hospital",
-    "the last hour of a library",
-    "a stall on a market",
-    "the first day of a new colleague",
-    "an old photograph",
-    "a power cut",
-    "a play at school",
-    "a morning of snow",
-)
 _TOKENS = 200
 _MIN_WORDS = 60
 _PROMPT = (
@@ -43,8 +27,7 @@ _PROMPT = (
 
 def write_own_stories(
     engine: OfflineEngine,
-    descriptions: dict[str, str],
-    names_it: Callable[[str, str], bool],
+    concepts: dict[str, Concept],
     topics: int,
     seed: int,
     path: Path,
@@ -53,20 +36,19 @@ def write_own_stories(
 
     Args:
         engine: the model.
-        descriptions: of the concepts, by name.
-        names_it: says of a concept and a text whether the text names the concept.
+        concepts: their meanings, by name.
         topics: how many of TOPICS.
         seed: of the sampling.
-        path: JSON lines that are written, {"concept", "topic", "text"}.
+        path: JSON lines that are written, see `vagus_server.packs.user_corpus`.
 
     Returns:
         How many stories were kept, and how many were not, by reason.
     """
-    wanted = [(name, topic) for topic in TOPICS[:topics] for name in descriptions]
+    wanted = [(name, topic) for topic in TOPICS[:topics] for name in concepts]
 
     def jobs() -> Iterator[Job]:
         for i, (name, topic) in enumerate(wanted):
-            prompt = _PROMPT.format(topic=topic, concept=name, means=descriptions[name])
+            prompt = _PROMPT.format(topic=topic, concept=name, means=concepts[name].means)
             sampling = {"max_tokens": _TOKENS, "temperature": 1.0, "seed": seed + i}
             yield Job(encode_chat(engine.tokenizer, prompt), sampling=sampling)
 
@@ -76,12 +58,13 @@ def write_own_stories(
             text = engine.tokenizer.decode(done.token_ids, skip_special_tokens=True)
             written[done.index] = text.strip()
             bar.update()
+    banned = {name: Banned([name, *concept.banned]) for name, concept in concepts.items()}
     counts: Counter[str] = Counter()
     with path.open("w") as file:
         for (name, topic), text in zip(wanted, written, strict=True):
             if len(text.split()) < _MIN_WORDS:
                 counts["too short"] += 1
-            elif names_it(name, text):
+            elif banned[name].found_in(text):
                 counts["names the feeling"] += 1
             else:
                 counts["kept"] += 1

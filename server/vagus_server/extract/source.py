@@ -1,21 +1,24 @@
 """What concepts are extracted from: labelled stories, contrasting texts, neutral ones, prompts."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from vagus_server.packs.corpus import Corpus, Prompts
+from vagus_server.packs.user_corpus import UserCorpus
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A concept that is the difference between two kinds of text."""
+    """A concept that is the difference between two kinds of text, which can be read again."""
 
     name: str
     description: str
-    positive: list[str]
-    negative: list[str]
+    positive: Iterable[str]
+    negative: Iterable[str]
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Source:
     first_person: np.ndarray | None = None
 
 
-def of_corpus(corpus: Corpus) -> Source:
-    """The bundled corpus, or another in its format."""
+def of_corpus(corpus: Corpus, prompts: Prompts | None = None) -> Source:
+    """The bundled corpus, or another in its format; `prompts` stand in for its own."""
     names, topics = sorted(corpus.concepts), corpus.topics
     index = {name: i for i, name in enumerate(names)}
     return Source(
@@ -58,7 +61,7 @@ def of_corpus(corpus: Corpus) -> Source:
         concept=np.array([index[story.concept] for story in corpus.stories]),
         topic=np.array([topics.index(story.topic) for story in corpus.stories]),
         neutral=[row.text for row in corpus.neutral],
-        prompts=corpus.prompts,
+        prompts=prompts or corpus.prompts,
         digest=corpus.digest,
         facts={
             "corpus": (
@@ -69,6 +72,63 @@ def of_corpus(corpus: Corpus) -> Source:
                 "half of each concept's stories are told in the first person; the direction "
                 "between these and the others is projected out of the vectors"
             ),
-        },
+        }
+        | (_prompt_facts(prompts) if prompts else {}),
         first_person=np.array([story.person == "first" for story in corpus.stories]),
     )
+
+
+def _prompt_facts(prompts: Prompts) -> dict[str, str]:
+    return {"prompts_sha256": hashlib.sha256(msgspec.json.encode(prompts)).hexdigest()}
+
+
+class _Again(Iterable[str]):
+    """Texts that are read from their file each time."""
+
+    def __init__(self, read: Callable[[], Iterator[str]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[str]:
+        return self._read()
+
+
+def of_user_corpus(corpus: UserCorpus, prompts: Prompts) -> Source:
+    """A corpus that a user supplies; its texts stay in their files."""
+    names, topics = list(corpus.stories), corpus.topics
+    concept_at = {name: i for i, name in enumerate(names)}
+    topic_at = {topic: i for i, topic in enumerate(topics)}
+    labels = [(concept_at[s.concept], topic_at[s.topic]) for s in corpus.iter_stories()]
+    concept, topic = np.array(labels, dtype=np.int64).reshape(-1, 2).T
+    total = sum(corpus.stories.values())
+    facts = {
+        "corpus": (
+            f"{corpus.path.name}: {total} stories of {len(names)} concepts on {len(topics)} "
+            f"topics, {len(corpus.contrasts)} contrasts; {corpus.neutral} neutral texts"
+        ),
+        **_prompt_facts(prompts),
+    }
+    if corpus.skipped:
+        reasons = (f"{count} for {reason}" for reason, count in sorted(corpus.skipped.items()))
+        facts["corpus_rows_left_out"] = ", ".join(reasons)
+    return Source(
+        descriptions={name: f"{corpus.stories[name]} stories" for name in names},
+        stories=_Again(lambda: (story.text for story in corpus.iter_stories())),
+        concept=concept,
+        topic=topic,
+        neutral=list(corpus.iter_neutral()),
+        prompts=prompts,
+        digest=corpus.digest,
+        contrasts=[_contrast(corpus, name) for name in corpus.contrasts],
+        facts=facts,
+    )
+
+
+def _contrast(corpus: UserCorpus, name: str) -> Contrast:
+    def side(positive: bool) -> Iterable[str]:
+        return _Again(
+            lambda: (one.text for one in corpus.iter_sides(name) if one.positive == positive)
+        )
+
+    sides = corpus.contrasts[name]
+    description = f"{sides.positive} texts against {sides.negative}"
+    return Contrast(name, description, side(True), side(False))

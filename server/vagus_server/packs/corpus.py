@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from vagus_server.packs.names import is_concept_name
 from vagus_server.packs.wording import Banned
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
@@ -100,7 +101,7 @@ def load_corpus(folder: Path = CORPUS) -> Corpus:
     """
     single = [folder / name for name in _SINGLE]
     sets = {name: sorted((folder / name).glob("*.jsonl")) for name in ("stories", *_HELD_OUT)}
-    concepts = _decode(single[0], single[0].read_bytes(), dict[str, Concept])
+    concepts = load_concepts(single[0])
     banned = {name: Banned(concept.banned) for name, concept in concepts.items()}
     told = {
         name: [story for path in paths for story in _stories(path, banned, name != "earlier")]
@@ -118,10 +119,26 @@ def load_corpus(folder: Path = CORPUS) -> Corpus:
         other=told["other"],
         earlier=told["earlier"],
         neutral=neutral,
-        prompts=_decode(single[2], single[2].read_bytes(), Prompts),
+        prompts=load_prompts(single[2]),
         scenarios=scenarios,
         digest=_digest(folder, single + [path for paths in sets.values() for path in paths]),
     )
+
+
+def load_concepts(path: Path) -> dict[str, Concept]:
+    """Loads meanings; raises CorpusError where the file does not follow the schema."""
+    concepts = _decode(path, path.read_bytes(), dict[str, Concept])
+    if bad := [name for name in concepts if not is_concept_name(name)]:
+        raise CorpusError(f"{path.name}: no concept can be named {bad[0]!r}")
+    return concepts
+
+
+def load_prompts(path: Path) -> Prompts:
+    """Loads prompts; raises CorpusError where the file does not follow the schema."""
+    prompts = _decode(path, path.read_bytes(), Prompts)
+    if not (prompts.reference and prompts.steering):
+        raise CorpusError(f"{path.name} needs a prompt of each kind")
+    return prompts
 
 
 def _stories(path: Path, banned: dict[str, Banned], complete: bool) -> list[Story]:
