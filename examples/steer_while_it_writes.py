@@ -43,8 +43,8 @@ def main(server: str, prompt: str) -> None:
     console.print()
     receipt = conversation.result.receipt
     assert receipt is not None
-    for part in [receipt, *receipt.changes]:
-        for operation in part.operations:
+    for operations in [receipt.operations, *(part.operations for part in receipt.changes)]:
+        for operation in operations:
             steered, *_ = operation.sites
             console.print(
                 f"receipt: {operation.concept} on {steered.tokens}/{operation.tokens_in_scope} "
