@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 from vagus.v1.sampling_pb2 import Sampling
 from vagus_server.errors import ApiError
-from vagus_server.services.sampling import sampling_arguments
+from vagus_server.services.sampling import continuations, of_continuation, sampling_arguments
 
 ROOM, VOCABULARY = 500, 1000
 
@@ -124,8 +124,6 @@ def test_top_k_is_cut_to_the_vocabulary() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"n": 0}, "n"),
-        ({"n": 2}, "n"),
         ({"seed": 2**63}, "seed"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 4, "min_tokens": 5}, "min_tokens"),
@@ -151,3 +149,18 @@ def test_the_ends_of_the_other_ranges_are_taken() -> None:
     )
     assert (got["seed"], got["logprobs"]) == (2**63 - 1, 20)
     assert (len(got["stop"]), len(got["stop_token_ids"])) == (16, 64)
+
+
+def test_continuations() -> None:
+    assert [continuations(Sampling(), "s"), continuations(Sampling(n=16), "s")] == [1, 16]
+    assert continuations(Sampling(n=1, temperature=0), "s") == 1
+    for fields in ({"n": 0}, {"n": 17}, {"n": 2, "temperature": 0.0}):
+        with pytest.raises(ApiError) as caught:
+            continuations(Sampling(**fields), "s")
+        assert caught.value.metadata["field"] == "s.n"
+
+
+def test_each_continuation_has_a_seed_of_its_own() -> None:
+    given = arguments(seed=2**63 - 1)
+    assert [of_continuation(given, i)["seed"] for i in (0, 1)] == [2**63 - 1, 0]
+    assert "seed" not in of_continuation(arguments(), 3)

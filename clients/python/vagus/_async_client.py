@@ -81,7 +81,7 @@ class AsyncClient(ClientBase):
             method = self._stubs.generation.StreamGenerate
             return method(request, timeout=seconds, metadata=self._metadata)
 
-        return AsyncStream(start, self._attempts(timeout))
+        return AsyncStream(start, self._attempts(timeout), max(spec.sampling.n, 1))
 
     def converse(
         self,

@@ -37,13 +37,13 @@ class AsyncStream(StreamBase):
 
     @property
     def text(self) -> AsyncIterator[str]:
-        """The text, piece by piece."""
+        """The text, piece by piece; of the first continuation."""
         return self._texts()
 
     async def _texts(self) -> AsyncIterator[str]:
         async with aclosing(self._events()) as events:
             async for event in events:
-                if event.text:
+                if event.text and not event.index:
                     yield event.text
 
     async def _events(self) -> AsyncGenerator[Event, None]:

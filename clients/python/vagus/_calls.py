@@ -46,7 +46,7 @@ def generate(spec: generation_pb.GenerationSpec) -> Call[Result]:
     """Generates once."""
 
     def read(response: generation_pb.GenerateResponse, trailing: Metadata) -> Result:
-        accumulator = Accumulator()
+        accumulator = Accumulator(max(spec.sampling.n, 1))
         accumulator.request_id = metadata_text(trailing, REQUEST_ID_KEY)
         accumulator.push(response)
         accumulator.check_complete()

@@ -101,7 +101,7 @@ class Client(ClientBase):
             method = self._stubs.generation.StreamGenerate
             return method(request, timeout=seconds, metadata=self._metadata)
 
-        return Stream(start, self._attempts(timeout))
+        return Stream(start, self._attempts(timeout), max(spec.sampling.n, 1))
 
     def converse(
         self,

@@ -1,6 +1,7 @@
 """From the messages of the wire to results."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vagus._errors import DataLoss
 from vagus._policy import PolicyEvent, policy_event
@@ -18,64 +19,101 @@ _FINISH_REASONS: dict[int, FinishReason] = {
 
 
 class Accumulator:
-    """Turns the messages of one generation into events, and adds them up to a result."""
+    """Turns the messages of one generation into events, and adds them up to a result.
 
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._tokens: list[Token] = []
+    Args:
+        continuations: How many were asked for.
+    """
+
+    def __init__(self, continuations: int = 1) -> None:
+        self._parts = [_Part() for _ in range(continuations)]
         self._prompt_readouts: tuple[TokenReadout, ...] = ()
-        self._policy_events: list[PolicyEvent] = []
         self._layout = ReadoutLayout()
-        self._finish = pb.Finish()
-        self._turn: TurnReadout | None = None
         self.request_id = ""
 
     def push(self, message: pb.StreamGenerateResponse | pb.GenerateResponse) -> Event:
         """Add a message, which for a unary call is the whole answer.
 
         Raises:
-            DataLoss: The message contradicts itself.
+            DataLoss: The message contradicts itself, or what was asked.
         """
-        if isinstance(message, pb.StreamGenerateResponse) and message.index:
-            raise DataLoss("this client keeps one continuation apart, and the server sent more")
         if message.HasField("layout"):
             self._layout = message.layout
-        if message.HasField("finish"):
-            self._finish = message.finish
         concepts = self._layout.concepts
-        if message.finish.HasField("turn"):
-            self._turn = turn_readout(message.finish.turn, concepts)
-        event = Event(
-            message.text,
-            tuple(_token(token, concepts) for token in message.tokens),
-            tuple(token_readout(readout, concepts) for readout in message.prompt_readouts),
-            _FINISH_REASONS.get(message.finish.reason),
-            tuple(map(policy_event, message.policy_events)),
-        )
-        self._text.append(event.text)
-        self._tokens += event.tokens
-        self._prompt_readouts += event.prompt_readouts
-        self._policy_events += event.policy_events
-        return event
+        readouts = tuple(token_readout(r, concepts) for r in message.prompt_readouts)
+        self._prompt_readouts += readouts
+        if isinstance(message, pb.StreamGenerateResponse):
+            index = message.index
+        else:
+            index = 0
+            for i, other in enumerate(message.others, 1):
+                self._part(i).push(other, concepts, i)
+        event = self._part(index).push(message, concepts, index)
+        return replace(event, prompt_readouts=readouts)
+
+    def _part(self, index: int) -> "_Part":
+        if index >= len(self._parts):
+            raise DataLoss(f"{len(self._parts)} continuations were asked for, and more came")
+        return self._parts[index]
 
     @property
     def is_complete(self) -> bool:
-        """Whether a message has said how the request ended."""
-        return bool(self._finish.reason)
+        """Whether messages have said how all continuations ended."""
+        return all(part.finish.reason for part in self._parts)
 
     def check_complete(self) -> None:
-        """Raise `DataLoss` when no message said how the request ended."""
+        """Raise `DataLoss` when no message said how a continuation ended."""
         if not self.is_complete:
             raise DataLoss("the stream ended without its last message", request_id=self.request_id)
 
     @property
     def result(self) -> Result:
         """Everything that has arrived."""
-        finish = self._finish
+        digest = self._layout.pack_digest
+        first, *others = (part.result(digest, self.request_id) for part in self._parts)
+        return replace(first, prompt_readouts=self._prompt_readouts, others=tuple(others))
+
+
+class _Part:
+    """One continuation."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._tokens: list[Token] = []
+        self._policy_events: list[PolicyEvent] = []
+        self._turn: TurnReadout | None = None
+        self.finish = pb.Finish()
+
+    def push(
+        self,
+        message: pb.StreamGenerateResponse | pb.GenerateResponse | pb.Continuation,
+        concepts: Sequence[str],
+        index: int,
+    ) -> Event:
+        """Add a message."""
+        if message.HasField("finish"):
+            self.finish = message.finish
+        if message.finish.HasField("turn"):
+            self._turn = turn_readout(message.finish.turn, concepts)
+        event = Event(
+            message.text,
+            tuple(_token(token, concepts) for token in message.tokens),
+            finish_reason=_FINISH_REASONS.get(message.finish.reason),
+            policy_events=tuple(map(policy_event, message.policy_events)),
+            index=index,
+        )
+        self._text.append(event.text)
+        self._tokens += event.tokens
+        self._policy_events += event.policy_events
+        return event
+
+    def result(self, pack_digest: str, request_id: str) -> Result:
+        """What has arrived of it."""
+        finish = self.finish
         return Result(
             text="".join(self._text),
             tokens=tuple(self._tokens),
-            prompt_readouts=self._prompt_readouts,
+            prompt_readouts=(),
             finish_reason=_FINISH_REASONS.get(finish.reason),
             stop=finish.stop,
             stop_token_id=finish.stop_token_id if finish.HasField("stop_token_id") else None,
@@ -84,8 +122,8 @@ class Accumulator:
             usage=finish.usage,
             receipt=finish.receipt if finish.HasField("receipt") else None,
             turn=self._turn,
-            pack_digest=self._layout.pack_digest,
-            request_id=self.request_id,
+            pack_digest=pack_digest,
+            request_id=request_id,
         )
 
 

@@ -45,9 +45,10 @@ class Event:
         text: Text that can be shown now. It may lag behind the tokens.
         tokens: Tokens generated since the last event.
         prompt_readouts: Readouts of the prompt that were asked for; in the first event alone.
-        finish_reason: Why the request ended; in the last event alone.
+        finish_reason: Why the continuation ended; in its last event alone.
         policy_events: What policies did since the last event, in order.
         changes: Changes whose answer has come; such an event has nothing else.
+        index: Which continuation it is of; 0 unless `n` is above 1.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Event:
     finish_reason: FinishReason | None = None
     policy_events: tuple[PolicyEvent, ...] = ()
     changes: tuple[Change, ...] = ()
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Result:
         turn: Mean readouts over the generated tokens, when those were read; at the end.
         pack_digest: SHA-256 of the pack that the readouts come from, or "".
         request_id: The id under which the server logged the request; at the end.
+        others: The continuations after the first one, when `n` is above 1. Prompt readouts are
+            the first one's.
     """
 
     text: str
@@ -91,6 +95,7 @@ class Result:
     turn: TurnReadout | None
     pack_digest: str
     request_id: str
+    others: tuple["Result", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,13 @@ class Stream(StreamBase):
 
     @property
     def text(self) -> Iterator[str]:
-        """The text, piece by piece."""
+        """The text, piece by piece; of the first continuation."""
         return self._texts()
 
     def _texts(self) -> Iterator[str]:
         with closing(self._events()) as events:
             for event in events:
-                if event.text:
+                if event.text and not event.index:
                     yield event.text
 
     def _events(self) -> Generator[Event, None, None]:

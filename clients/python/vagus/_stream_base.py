@@ -17,12 +17,15 @@ class StreamBase:
     Args:
         start: Starts the call, given the seconds that it may take.
         attempts: The attempts that it has.
+        continuations: How many were asked for.
     """
 
-    def __init__(self, start: Callable[[float], Any], attempts: Attempts) -> None:
+    def __init__(
+        self, start: Callable[[float], Any], attempts: Attempts, continuations: int = 1
+    ) -> None:
         self._start_call = start
         self._attempts = attempts
-        self._accumulator = Accumulator()
+        self._accumulator = Accumulator(continuations)
         self._call: Any = None
         self._received = 0
         self._ended = False

@@ -36,6 +36,7 @@ class Answer:
         prompt_tokens: length of the prompt.
         selection: what is read; None reads nothing.
         renderer: renders it; None exactly when selection is.
+        index: which of the request's continuations it is.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Answer:
         prompt_tokens: int,
         selection: Selection | None,
         renderer: Renderer | None,
+        index: int = 0,
     ) -> None:
+        self._index = index
         self._encoder = encoder
         self._norms = norms
         self._selection = selection
@@ -67,14 +70,14 @@ class Answer:
 
     def message(self, running: Running, output: EngineOutput) -> pb.StreamGenerateResponse:
         """The message for an output."""
-        message = pb.StreamGenerateResponse(text=output.text)
+        message = pb.StreamGenerateResponse(text=output.text, index=self._index)
         for event in running.events[self._events :]:
             message.policy_events.append(event_message(event))
         self._events = len(running.events)
         if self._first:
             self._first = False
             self._add_prompt(message, running)
-        if self._renderer is not None and not self._layout_told:
+        if self._renderer is not None and not self._layout_told and not self._index:
             self._layout_told = True
             message.layout.CopyFrom(self._renderer.layout())
         for i, token_id in enumerate(output.token_ids):

@@ -71,7 +71,9 @@ class Changes:
                 if message.WhichOneof("message") != "change":
                     invalid("change", "must be set in every message after the first")
                 async with self._making:
-                    self._answers.append(await self._answer(message.change, running))
+                    # Not in one line: the list may be another one after the await.
+                    answer = await self._answer(message.change, running)
+                    self._answers.append(answer)
         except Exception as error:
             # Raised where the outputs are, so that the call ends with its status.
             self._error = error
@@ -112,7 +114,7 @@ class Changes:
                 call.tenant,
                 call.limits.max_dose,
             )
-            policies = prepared.request.policies
+            policies = running.request.policies
             served.policies.check_room(program, policies, "change.program")
         if reads:
             for field in ("prompt", "last_prompt_token"):
@@ -125,5 +127,5 @@ class Changes:
             changed.program_from = await running.change(program, change.id)
             changed.program_digest = program.digest.hex() if program else ""
         if reads or change.stop_reading:
-            changed.readouts_from = prepared.answer.read(selection, renderer)
+            changed.readouts_from = prepared.continuations[0].answer.read(selection, renderer)
         return changed

@@ -9,8 +9,9 @@ from vagus.v1 import generation_service_pb2_grpc as pb_grpc
 from vagus_server.engine.running import Running
 from vagus_server.services.context import REQUEST_ID_KEY, ServicerContext, current_call
 from vagus_server.services.converse import Changes, first_message
+from vagus_server.services.interleave import interleaved
 from vagus_server.services.pace import parts
-from vagus_server.services.prepare import Prepared, prepare
+from vagus_server.services.prepare import Continuation, Prepared, prepare
 from vagus_server.services.served import Served
 from vagus_server.telemetry.spans import request_span
 
@@ -25,16 +26,21 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         self, request: pb.GenerateRequest, context: ServicerContext
     ) -> pb.GenerateResponse:
         """Collects the stream into one answer."""
+        prepared = prepare(self._served, request.spec, context, whole=True)
         response = pb.GenerateResponse()
-        async for message in self._run(prepare(self._served, request.spec, context, whole=True)):
-            response.text += message.text
-            response.tokens.extend(message.tokens)
-            response.prompt_readouts.extend(message.prompt_readouts)
-            response.policy_events.extend(message.policy_events)
-            if message.HasField("layout"):
-                response.layout.CopyFrom(message.layout)
-            if message.HasField("finish"):
-                response.finish.CopyFrom(message.finish)
+        for _ in prepared.continuations[1:]:
+            response.others.add()
+        async with aclosing(self._run(prepared)) as messages:
+            async for message in messages:
+                response.prompt_readouts.extend(message.prompt_readouts)
+                if message.HasField("layout"):
+                    response.layout.CopyFrom(message.layout)
+                whole = response.others[message.index - 1] if message.index else response
+                whole.text += message.text
+                whole.tokens.extend(message.tokens)
+                whole.policy_events.extend(message.policy_events)
+                if message.HasField("finish"):
+                    whole.finish.CopyFrom(message.finish)
         return response
 
     async def StreamGenerate(  # noqa: N802
@@ -67,10 +73,16 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                     yield pb.ConverseResponse(changed=changed)
                 yield pb.ConverseResponse(output=message)
 
-    async def _run(
+    def _run(
         self, prepared: Prepared, changes: Changes | None = None
     ) -> AsyncGenerator[pb.StreamGenerateResponse]:
-        request, answer = prepared.request, prepared.answer
+        operation = prepared.operation
+        return interleaved([self._one(c, operation, changes) for c in prepared.continuations])
+
+    async def _one(
+        self, continuation: Continuation, operation: str, changes: Changes | None
+    ) -> AsyncGenerator[pb.StreamGenerateResponse]:
+        request, answer = continuation.request, continuation.answer
         served = self._served
         start = time.perf_counter()
         # The request's id is taken from here on; the engine hears of it when it has a place.
@@ -82,7 +94,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                 served.metrics.queued(waited)
                 with (
                     served.metrics.running(request.program) as progress,
-                    request_span(running, served.name, prepared.operation),
+                    request_span(running, served.name, operation),
                 ):
                     try:
                         async with aclosing(running.outputs()) as outputs:

@@ -1,11 +1,12 @@
 """From a spec to a request and its answer: everything is validated before anything is admitted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2
 from vagus_server.access.scopes import Scope
 from vagus_server.engine.request import EngineRequest
+from vagus_server.errors import invalid
 from vagus_server.plugin.wire import NO_END
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection, resolve_selection
@@ -16,17 +17,28 @@ from vagus_server.services.context import (
     check_request_id,
     current_call,
 )
-from vagus_server.services.sampling import sampling_arguments
+from vagus_server.services.sampling import (
+    continuations,
+    of_continuation,
+    sampling_arguments,
+)
 from vagus_server.services.served import Served
 from vagus_server.steering.scope import PromptMap
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Continuation:
     """A request that can be admitted, and what builds its answer."""
 
     request: EngineRequest
     answer: Answer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a call asks for, validated."""
+
+    continuations: list[Continuation]
     prompt: PromptMap
     #: By OpenTelemetry's name: "chat" or "text_completion".
     operation: str
@@ -49,7 +61,7 @@ def prepare(
         context: of the call.
         field: path of the spec in the call's message.
         whole: the answer is one message, not one per output.
-        live: what is read may change while it runs.
+        live: program and readouts may change while it runs; there is one continuation then.
 
     Raises:
         ApiError: with the path of the offending field.
@@ -73,6 +85,9 @@ def prepare(
         sampling["structured_outputs"] = served.structures.argument(
             spec.sampling.structure, f"{field}.sampling.structure"
         )
+    count = continuations(spec.sampling, f"{field}.sampling")
+    if live and count > 1:
+        invalid(f"{field}.sampling.n", "must be 1: a change would not say of which continuation")
     program = served.resolver.resolve(
         spec.program, prompt.map, f"{field}.program", call.tenant, call.limits.max_dose
     )
@@ -82,29 +97,35 @@ def prepare(
         selection, renderer = reading(served, spec.readouts, f"{field}.readouts")
         tokens = len(selection.prompt_positions(len(token_ids)))
         if whole and selection.generation:
-            tokens += sampling["max_tokens"]
+            tokens += count * sampling["max_tokens"]
         check_answer_size(selection, tokens, f"{field}.readouts")
-    read = selection.positions(len(token_ids)) if selection else ()
-    if live:
-        read = (*read, (len(token_ids) - 1, NO_END))
-    served.check_unused(call.request_id, call.engine_id)
-    served.check_room()
-    request = EngineRequest(
-        request_id=call.engine_id,
-        token_ids=token_ids,
-        sampling=sampling,
-        program=program,
-        read=read,
-        tenant=call.tenant,
-        adapter=adapter,
-        policies=policies,
-    )
-    call.reserve(request)
+    # The first has the caller's own id, so that no other running request can have it.
+    ids = [call.engine_id + (f"#{i}" if i else "") for i in range(count)]
+    served.check_unused(call.request_id, *ids)
+    served.check_room(count)
+    prepared = []
+    for i, request_id in enumerate(ids):
+        if i == 1 and selection is not None:
+            # The prompt is the same: one reads it, the others take it from the cache.
+            selection = replace(selection, prompt=False, last_prompt_token=False)
+        read = selection.positions(len(token_ids)) if selection else ()
+        request = EngineRequest(
+            request_id=request_id,
+            token_ids=token_ids,
+            sampling=of_continuation(sampling, i),
+            program=program,
+            read=(*read, (len(token_ids) - 1, NO_END)) if live else read,
+            tenant=call.tenant,
+            adapter=adapter,
+            policies=policies,
+        )
+        norms = served.pack.residual_norms
+        answer = Answer(served.encoder, norms, len(token_ids), selection, renderer, i)
+        prepared.append(Continuation(request, answer))
+    call.reserve(*(one.request for one in prepared))
     call.note_steering([program], [spec.prompt])
-    norms = served.pack.residual_norms
-    answer = Answer(served.encoder, norms, len(token_ids), selection, renderer)
     operation = "chat" if spec.prompt.HasField("chat") else "text_completion"
-    return Prepared(request, answer, prompt.map, operation)
+    return Prepared(prepared, prompt.map, operation)
 
 
 def reading(

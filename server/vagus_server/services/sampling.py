@@ -6,10 +6,11 @@ from typing import Any
 import grpc
 
 from vagus.v1 import sampling_pb2 as pb
-from vagus_server.errors import ApiError, invalid, not_implemented
+from vagus_server.errors import ApiError, invalid
 
 DEFAULT_MAX_TOKENS = 256
 _MAX_STOPS, _MAX_STOP_CHARACTERS, _MAX_STOP_TOKENS, _MAX_LOGPROBS = 16, 256, 64, 20
+_MOST_CONTINUATIONS = 16
 #: Field: lowest, highest, whether the lowest itself is allowed.
 _RANGES: dict[str, tuple[float, float, bool]] = {
     "temperature": (0, 2, True),
@@ -38,11 +39,6 @@ def sampling_arguments(
             value = getattr(message, name)
             _check_range(value, lowest, highest, inclusive, f"{field}.{name}")
             arguments[name] = value
-    if message.HasField("n"):
-        if message.n == 0:
-            invalid(f"{field}.n", "must be at least 1", value=0)
-        if message.n > 1:
-            not_implemented(f"{field}.n", "n above 1")
     if message.HasField("top_k"):
         arguments["top_k"] = min(message.top_k, vocabulary_size)
     if message.HasField("seed"):
@@ -61,6 +57,25 @@ def sampling_arguments(
             )
         arguments["logprobs"] = message.logprobs
     return arguments
+
+
+def continuations(message: pb.Sampling, field: str) -> int:
+    """How many continuations are asked for, or raises ApiError."""
+    if not message.HasField("n"):
+        return 1
+    if not 1 <= message.n <= _MOST_CONTINUATIONS:
+        limit = _MOST_CONTINUATIONS
+        invalid(f"{field}.n", f"must be 1 to {limit}", value=message.n, limit=limit)
+    if message.n > 1 and message.HasField("temperature") and message.temperature == 0:
+        invalid(f"{field}.n", "above 1 needs a temperature: greedy continuations are all the same")
+    return message.n
+
+
+def of_continuation(arguments: dict[str, Any], index: int) -> dict[str, Any]:
+    """The arguments of one continuation: with a seed, each has its own."""
+    if "seed" not in arguments:
+        return arguments
+    return arguments | {"seed": (arguments["seed"] + index) % 2**63}
 
 
 def _check_range(value: float, lowest: float, highest: float, inclusive: bool, field: str) -> None:

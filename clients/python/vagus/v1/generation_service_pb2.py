@@ -29,7 +29,7 @@ from vagus.v1 import sampling_pb2 as vagus_dot_v1_dot_sampling__pb2
 from vagus.v1 import steering_pb2 as vagus_dot_v1_dot_steering__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vagus/v1/generation_service.proto\x12\x08vagus.v1\x1a\x15vagus/v1/policy.proto\x1a\x15vagus/v1/prompt.proto\x1a\x16vagus/v1/readout.proto\x1a\x17vagus/v1/sampling.proto\x1a\x17vagus/v1/steering.proto\"\xed\x01\n\x0eGenerationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x06prompt\x18\x02 \x01(\x0b\x32\x10.vagus.v1.Prompt\x12$\n\x08sampling\x18\x03 \x01(\x0b\x32\x12.vagus.v1.Sampling\x12\"\n\x07program\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Program\x12,\n\x08readouts\x18\x05 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelection\x12\x0c\n\x04pack\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x10\n\x08policies\x18\x08 \x03(\t\"9\n\x0fGenerateRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpec\"\xf4\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06tokens\x18\x02 \x03(\x0b\x32\x18.vagus.v1.GeneratedToken\x12\'\n\x06layout\x18\x03 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12/\n\x0fprompt_readouts\x18\x04 \x03(\x0b\x32\x16.vagus.v1.TokenReadout\x12 \n\x06\x66inish\x18\x05 \x01(\x0b\x32\x10.vagus.v1.Finish\x12,\n\rpolicy_events\x18\x06 \x03(\x0b\x32\x15.vagus.v1.PolicyEvent\"?\n\x15StreamGenerateRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpec\"\x89\x02\n\x16StreamGenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06tokens\x18\x02 \x03(\x0b\x32\x18.vagus.v1.GeneratedToken\x12\'\n\x06layout\x18\x03 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12/\n\x0fprompt_readouts\x18\x04 \x03(\x0b\x32\x16.vagus.v1.TokenReadout\x12 \n\x06\x66inish\x18\x05 \x01(\x0b\x32\x10.vagus.v1.Finish\x12\r\n\x05index\x18\x06 \x01(\r\x12,\n\rpolicy_events\x18\x07 \x03(\x0b\x32\x15.vagus.v1.PolicyEvent\"k\n\x0f\x43onverseRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpecH\x00\x12\"\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x10.vagus.v1.ChangeH\x00\x42\t\n\x07message\"\x9f\x01\n\x06\x43hange\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x07program\x18\x02 \x01(\x0b\x32\x11.vagus.v1.ProgramH\x00\x88\x01\x01\x12\x31\n\x08readouts\x18\x03 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelectionH\x01\x88\x01\x01\x12\x14\n\x0cstop_reading\x18\x04 \x01(\x08\x42\n\n\x08_programB\x0b\n\t_readouts\"w\n\x10\x43onverseResponse\x12\x32\n\x06output\x18\x01 \x01(\x0b\x32 .vagus.v1.StreamGenerateResponseH\x00\x12$\n\x07\x63hanged\x18\x02 \x01(\x0b\x32\x11.vagus.v1.ChangedH\x00\x42\t\n\x07message\"\xab\x01\n\x07\x43hanged\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x0cprogram_from\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x16\n\x0eprogram_digest\x18\x03 \x01(\t\x12\x1a\n\rreadouts_from\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\"\n\x07refusal\x18\x05 \x01(\x0b\x32\x11.vagus.v1.RefusalB\x0f\n\r_program_fromB\x10\n\x0e_readouts_from\"\x9c\x01\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x31\n\x08metadata\x18\x04 \x03(\x0b\x32\x1f.vagus.v1.Refusal.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa3\x01\n\x0eGeneratedToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x07readout\x18\x03 \x01(\x0b\x32\x16.vagus.v1.TokenReadout\x12\x14\n\x07logprob\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12,\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x16.vagus.v1.TokenLogprobB\n\n\x08_logprob\"9\n\x0cTokenLogprob\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"\xe5\x01\n\x06\x46inish\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.vagus.v1.FinishReason\x12\x0c\n\x04stop\x18\x02 \x01(\t\x12\x1a\n\rstop_token_id\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x05usage\x18\x04 \x01(\x0b\x32\x0f.vagus.v1.Usage\x12\"\n\x07receipt\x18\x05 \x01(\x0b\x32\x11.vagus.v1.Receipt\x12#\n\x04turn\x18\x06 \x01(\x0b\x32\x15.vagus.v1.TurnReadout\x12\x0e\n\x06policy\x18\x07 \x01(\tB\x10\n\x0e_stop_token_id\"V\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x18\n\x10generated_tokens\x18\x03 \x01(\r*y\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x18\n\x14\x46INISH_REASON_POLICY\x10\x03\x32\xf4\x01\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.vagus.v1.GenerateRequest\x1a\x1a.vagus.v1.GenerateResponse\x12U\n\x0eStreamGenerate\x12\x1f.vagus.v1.StreamGenerateRequest\x1a .vagus.v1.StreamGenerateResponse0\x01\x12\x45\n\x08\x43onverse\x12\x19.vagus.v1.ConverseRequest\x1a\x1a.vagus.v1.ConverseResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vagus/v1/generation_service.proto\x12\x08vagus.v1\x1a\x15vagus/v1/policy.proto\x1a\x15vagus/v1/prompt.proto\x1a\x16vagus/v1/readout.proto\x1a\x17vagus/v1/sampling.proto\x1a\x17vagus/v1/steering.proto\"\xed\x01\n\x0eGenerationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x06prompt\x18\x02 \x01(\x0b\x32\x10.vagus.v1.Prompt\x12$\n\x08sampling\x18\x03 \x01(\x0b\x32\x12.vagus.v1.Sampling\x12\"\n\x07program\x18\x04 \x01(\x0b\x32\x11.vagus.v1.Program\x12,\n\x08readouts\x18\x05 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelection\x12\x0c\n\x04pack\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x10\n\x08policies\x18\x08 \x03(\t\"9\n\x0fGenerateRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpec\"\x9c\x02\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06tokens\x18\x02 \x03(\x0b\x32\x18.vagus.v1.GeneratedToken\x12\'\n\x06layout\x18\x03 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12/\n\x0fprompt_readouts\x18\x04 \x03(\x0b\x32\x16.vagus.v1.TokenReadout\x12 \n\x06\x66inish\x18\x05 \x01(\x0b\x32\x10.vagus.v1.Finish\x12,\n\rpolicy_events\x18\x06 \x03(\x0b\x32\x15.vagus.v1.PolicyEvent\x12&\n\x06others\x18\x07 \x03(\x0b\x32\x16.vagus.v1.Continuation\"\x96\x01\n\x0c\x43ontinuation\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06tokens\x18\x02 \x03(\x0b\x32\x18.vagus.v1.GeneratedToken\x12 \n\x06\x66inish\x18\x03 \x01(\x0b\x32\x10.vagus.v1.Finish\x12,\n\rpolicy_events\x18\x04 \x03(\x0b\x32\x15.vagus.v1.PolicyEvent\"?\n\x15StreamGenerateRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpec\"\x89\x02\n\x16StreamGenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06tokens\x18\x02 \x03(\x0b\x32\x18.vagus.v1.GeneratedToken\x12\'\n\x06layout\x18\x03 \x01(\x0b\x32\x17.vagus.v1.ReadoutLayout\x12/\n\x0fprompt_readouts\x18\x04 \x03(\x0b\x32\x16.vagus.v1.TokenReadout\x12 \n\x06\x66inish\x18\x05 \x01(\x0b\x32\x10.vagus.v1.Finish\x12\r\n\x05index\x18\x06 \x01(\r\x12,\n\rpolicy_events\x18\x07 \x03(\x0b\x32\x15.vagus.v1.PolicyEvent\"k\n\x0f\x43onverseRequest\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.vagus.v1.GenerationSpecH\x00\x12\"\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x10.vagus.v1.ChangeH\x00\x42\t\n\x07message\"\x9f\x01\n\x06\x43hange\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x07program\x18\x02 \x01(\x0b\x32\x11.vagus.v1.ProgramH\x00\x88\x01\x01\x12\x31\n\x08readouts\x18\x03 \x01(\x0b\x32\x1a.vagus.v1.ReadoutSelectionH\x01\x88\x01\x01\x12\x14\n\x0cstop_reading\x18\x04 \x01(\x08\x42\n\n\x08_programB\x0b\n\t_readouts\"w\n\x10\x43onverseResponse\x12\x32\n\x06output\x18\x01 \x01(\x0b\x32 .vagus.v1.StreamGenerateResponseH\x00\x12$\n\x07\x63hanged\x18\x02 \x01(\x0b\x32\x11.vagus.v1.ChangedH\x00\x42\t\n\x07message\"\xab\x01\n\x07\x43hanged\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x0cprogram_from\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x16\n\x0eprogram_digest\x18\x03 \x01(\t\x12\x1a\n\rreadouts_from\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\"\n\x07refusal\x18\x05 \x01(\x0b\x32\x11.vagus.v1.RefusalB\x0f\n\r_program_fromB\x10\n\x0e_readouts_from\"\x9c\x01\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x31\n\x08metadata\x18\x04 \x03(\x0b\x32\x1f.vagus.v1.Refusal.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa3\x01\n\x0eGeneratedToken\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\'\n\x07readout\x18\x03 \x01(\x0b\x32\x16.vagus.v1.TokenReadout\x12\x14\n\x07logprob\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12,\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x16.vagus.v1.TokenLogprobB\n\n\x08_logprob\"9\n\x0cTokenLogprob\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"\xe5\x01\n\x06\x46inish\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.vagus.v1.FinishReason\x12\x0c\n\x04stop\x18\x02 \x01(\t\x12\x1a\n\rstop_token_id\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x05usage\x18\x04 \x01(\x0b\x32\x0f.vagus.v1.Usage\x12\"\n\x07receipt\x18\x05 \x01(\x0b\x32\x11.vagus.v1.Receipt\x12#\n\x04turn\x18\x06 \x01(\x0b\x32\x15.vagus.v1.TurnReadout\x12\x0e\n\x06policy\x18\x07 \x01(\tB\x10\n\x0e_stop_token_id\"V\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x18\n\x10generated_tokens\x18\x03 \x01(\r*y\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x18\n\x14\x46INISH_REASON_POLICY\x10\x03\x32\xf4\x01\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.vagus.v1.GenerateRequest\x1a\x1a.vagus.v1.GenerateResponse\x12U\n\x0eStreamGenerate\x12\x1f.vagus.v1.StreamGenerateRequest\x1a .vagus.v1.StreamGenerateResponse0\x01\x12\x45\n\x08\x43onverse\x12\x19.vagus.v1.ConverseRequest\x1a\x1a.vagus.v1.ConverseResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,38 +38,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_FINISHREASON']._serialized_start=2316
-  _globals['_FINISHREASON']._serialized_end=2437
+  _globals['_FINISHREASON']._serialized_start=2509
+  _globals['_FINISHREASON']._serialized_end=2630
   _globals['_GENERATIONSPEC']._serialized_start=168
   _globals['_GENERATIONSPEC']._serialized_end=405
   _globals['_GENERATEREQUEST']._serialized_start=407
   _globals['_GENERATEREQUEST']._serialized_end=464
   _globals['_GENERATERESPONSE']._serialized_start=467
-  _globals['_GENERATERESPONSE']._serialized_end=711
-  _globals['_STREAMGENERATEREQUEST']._serialized_start=713
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=776
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=779
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=1044
-  _globals['_CONVERSEREQUEST']._serialized_start=1046
-  _globals['_CONVERSEREQUEST']._serialized_end=1153
-  _globals['_CHANGE']._serialized_start=1156
-  _globals['_CHANGE']._serialized_end=1315
-  _globals['_CONVERSERESPONSE']._serialized_start=1317
-  _globals['_CONVERSERESPONSE']._serialized_end=1436
-  _globals['_CHANGED']._serialized_start=1439
-  _globals['_CHANGED']._serialized_end=1610
-  _globals['_REFUSAL']._serialized_start=1613
-  _globals['_REFUSAL']._serialized_end=1769
-  _globals['_REFUSAL_METADATAENTRY']._serialized_start=1722
-  _globals['_REFUSAL_METADATAENTRY']._serialized_end=1769
-  _globals['_GENERATEDTOKEN']._serialized_start=1772
-  _globals['_GENERATEDTOKEN']._serialized_end=1935
-  _globals['_TOKENLOGPROB']._serialized_start=1937
-  _globals['_TOKENLOGPROB']._serialized_end=1994
-  _globals['_FINISH']._serialized_start=1997
-  _globals['_FINISH']._serialized_end=2226
-  _globals['_USAGE']._serialized_start=2228
-  _globals['_USAGE']._serialized_end=2314
-  _globals['_GENERATIONSERVICE']._serialized_start=2440
-  _globals['_GENERATIONSERVICE']._serialized_end=2684
+  _globals['_GENERATERESPONSE']._serialized_end=751
+  _globals['_CONTINUATION']._serialized_start=754
+  _globals['_CONTINUATION']._serialized_end=904
+  _globals['_STREAMGENERATEREQUEST']._serialized_start=906
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=969
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=972
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=1237
+  _globals['_CONVERSEREQUEST']._serialized_start=1239
+  _globals['_CONVERSEREQUEST']._serialized_end=1346
+  _globals['_CHANGE']._serialized_start=1349
+  _globals['_CHANGE']._serialized_end=1508
+  _globals['_CONVERSERESPONSE']._serialized_start=1510
+  _globals['_CONVERSERESPONSE']._serialized_end=1629
+  _globals['_CHANGED']._serialized_start=1632
+  _globals['_CHANGED']._serialized_end=1803
+  _globals['_REFUSAL']._serialized_start=1806
+  _globals['_REFUSAL']._serialized_end=1962
+  _globals['_REFUSAL_METADATAENTRY']._serialized_start=1915
+  _globals['_REFUSAL_METADATAENTRY']._serialized_end=1962
+  _globals['_GENERATEDTOKEN']._serialized_start=1965
+  _globals['_GENERATEDTOKEN']._serialized_end=2128
+  _globals['_TOKENLOGPROB']._serialized_start=2130
+  _globals['_TOKENLOGPROB']._serialized_end=2187
+  _globals['_FINISH']._serialized_start=2190
+  _globals['_FINISH']._serialized_end=2419
+  _globals['_USAGE']._serialized_start=2421
+  _globals['_USAGE']._serialized_end=2507
+  _globals['_GENERATIONSERVICE']._serialized_start=2633
+  _globals['_GENERATIONSERVICE']._serialized_end=2877
 # @@protoc_insertion_point(module_scope)

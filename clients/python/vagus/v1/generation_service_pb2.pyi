@@ -50,20 +50,34 @@ class GenerateRequest(_message.Message):
     def __init__(self, spec: _Optional[_Union[GenerationSpec, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
-    __slots__ = ("text", "tokens", "layout", "prompt_readouts", "finish", "policy_events")
+    __slots__ = ("text", "tokens", "layout", "prompt_readouts", "finish", "policy_events", "others")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     PROMPT_READOUTS_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     POLICY_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     text: str
     tokens: _containers.RepeatedCompositeFieldContainer[GeneratedToken]
     layout: _readout_pb2.ReadoutLayout
     prompt_readouts: _containers.RepeatedCompositeFieldContainer[_readout_pb2.TokenReadout]
     finish: Finish
     policy_events: _containers.RepeatedCompositeFieldContainer[_policy_pb2.PolicyEvent]
-    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[GeneratedToken, _Mapping]]] = ..., layout: _Optional[_Union[_readout_pb2.ReadoutLayout, _Mapping]] = ..., prompt_readouts: _Optional[_Iterable[_Union[_readout_pb2.TokenReadout, _Mapping]]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., policy_events: _Optional[_Iterable[_Union[_policy_pb2.PolicyEvent, _Mapping]]] = ...) -> None: ...
+    others: _containers.RepeatedCompositeFieldContainer[Continuation]
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[GeneratedToken, _Mapping]]] = ..., layout: _Optional[_Union[_readout_pb2.ReadoutLayout, _Mapping]] = ..., prompt_readouts: _Optional[_Iterable[_Union[_readout_pb2.TokenReadout, _Mapping]]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., policy_events: _Optional[_Iterable[_Union[_policy_pb2.PolicyEvent, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[Continuation, _Mapping]]] = ...) -> None: ...
+
+class Continuation(_message.Message):
+    __slots__ = ("text", "tokens", "finish", "policy_events")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    tokens: _containers.RepeatedCompositeFieldContainer[GeneratedToken]
+    finish: Finish
+    policy_events: _containers.RepeatedCompositeFieldContainer[_policy_pb2.PolicyEvent]
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[_Union[GeneratedToken, _Mapping]]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., policy_events: _Optional[_Iterable[_Union[_policy_pb2.PolicyEvent, _Mapping]]] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
     __slots__ = ("spec",)

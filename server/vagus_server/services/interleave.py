@@ -1,0 +1,53 @@
+"""Several streams as one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _End:
+    error: Exception | None = None
+
+
+async def interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
+    """Yields what any of the streams yields, as it comes; each waits until its item is taken.
+
+    The first failure ends them all and is raised; so does closing, and then nothing is raised.
+    """
+    if len(streams) == 1:
+        async with aclosing(streams[0]) as only:
+            async for item in only:
+                yield item
+        return
+    items: asyncio.Queue[T | _End] = asyncio.Queue(1)
+
+    async def pump(stream: AsyncGenerator[T]) -> None:
+        error = None
+        try:
+            async with aclosing(stream):
+                async for item in stream:
+                    await items.put(item)
+        except Exception as failure:
+            error = failure
+        await items.put(_End(error))
+
+    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
+    try:
+        running = len(tasks)
+        while running:
+            got = await items.get()
+            if not isinstance(got, _End):
+                yield got
+            elif got.error is not None:
+                raise got.error
+            else:
+                running -= 1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
