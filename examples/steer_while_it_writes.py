@@ -43,11 +43,7 @@ def main(server: str, prompt: str) -> None:
     console.print()
     receipt = conversation.result.receipt
     assert receipt is not None
-<<<<<<< HEAD
     for operations in [receipt.operations, *(change.operations for change in receipt.changes)]:
-=======
-    for operations in [receipt.operations, *(part.operations for part in receipt.changes)]:
->>>>>>> client-live
         for operation in operations:
             steered, *_ = operation.sites
             console.print(
