@@ -106,7 +106,7 @@ def test_the_catalogue_is_the_enum() -> None:
 
 
 #: Keys that a reason has in some places alone.
-OPTIONAL = {"DOSE_OVER_LIMIT": {"concept", "site"}}
+OPTIONAL = {"DOSE_OVER_LIMIT": {"concept", "site"}, "READER_TOO_SLOW": {"seconds", "tokens"}}
 
 
 def raised() -> Iterator[tuple[str, str, str, set[str]]]:
