@@ -4,6 +4,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -48,7 +49,10 @@ def test_a_drain_loses_no_accepted_request(model_folder: object) -> None:
         wait_for(lambda: accepted() == LOAD + 1, "all to be accepted")
         assert server.metrics()["vagus_requests_queued"] > 0, "nothing waits in the queue"
 
-        server.process.send_signal(signal.SIGTERM)
+        # As a terminal does on Ctrl-C: to every process at once.
+        process = psutil.Process(server.process.pid)
+        for each in (process, *process.children(recursive=True)):
+            each.send_signal(signal.SIGINT)
         for watch in watches.values():
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         alive = health.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=60)
