@@ -122,8 +122,9 @@ class Sinks:
                     data, output.routed_experts = output.routed_experts, None
                     stopped += self._take(data, output_processor.request_states)
             processed = process(outputs, *args, **kwargs)
-            # The scheduler has ended these without a last output.
-            output_processor.abort_requests(stopped, internal=True)
+            if stopped:
+                # The scheduler has ended these without a last output.
+                output_processor.abort_requests(stopped, internal=True)
             return processed
 
         output_processor.process_outputs = process_outputs
