@@ -63,7 +63,7 @@ def test_a_pack_is_evaluated_with_the_means_of_its_extraction(
     corpus: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     pack, out, work = tmp_path / "pack", tmp_path / "report", tmp_path / "pack.work"
-    command("extract", model_folder, corpus, "--out", str(pack))
+    command("extract", model_folder, corpus, "--out", str(pack), "--steering-site", "12")
     before = {name: (work / f"{name}.f32").stat() for name in ("stories", "neutral")}
     options = ("--pack", str(pack), "--out", str(out), "--work", str(work))
     said = command("evaluate", model_folder, corpus, *options)
