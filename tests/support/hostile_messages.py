@@ -18,8 +18,8 @@ _FLOATS += (_NAN, _INFINITY, -_INFINITY)
 _INTEGERS = (0, 1, 2, 3, 4, 7, 8, 63, 64, 255, 256, 1024, 2**15, 2**31 - 1, 2**32 - 1, 2**63, 2**64)
 #: Names that exist in the small pack among what does not.
 _TEXTS = ("", "calm", "sad", "happy", "desperate", "Calm", "fake", "small", "x", "a b", "-1", "0")
-_TEXTS += ("\0", "\r\n", "é" * 40, "\u2063VAGUS0\u2063", "\u202e", "😀", "../../etc/passwd", "%s%n{}")
-_TEXTS += ("vagus.v1", "a" * 300, '{"type": "object"}', "(a|b)*", "[" * 200, "(" * 200)
+_TEXTS += ("\0", "\r\n", "é" * 40, "\u2063VAGUS0\u2063", "\u202e", "😀", "../../etc/passwd")
+_TEXTS += ("%s%n{}", "vagus.v1", "a" * 300, '{"type": "object"}', "(a|b)*", "[" * 200, "(" * 200)
 _LONG = ("calm " * 20_000, "\U0001f600" * 30_000)
 
 _KIND = FieldDescriptor
@@ -87,6 +87,26 @@ def _integer(random: Random, field: FieldDescriptor) -> int:
         value *= random.choice((1, -1))
         return max(-(2 ** (bits - 1)), min(value, 2 ** (bits - 1) - 1))
     return min(value, 2**bits - 1)
+
+
+def altered(random: Random, message: Message) -> Message:
+    """A copy in which a few fields, at any depth, hold anything that they can."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for _ in range(random.randint(0, 3)):
+        _alter(random, copy, 0)
+    return copy
+
+
+def _alter(random: Random, message: Message, depth: int) -> None:
+    inner = [value for field, value in message.ListFields() if field.message_type is not None]
+    inner = [v for value in inner for v in ([value] if isinstance(value, Message) else value)]
+    if inner and random.random() < 0.8:
+        _alter(random, random.choice(inner), depth + 1)
+    elif message.DESCRIPTOR.fields:
+        field = random.choice(message.DESCRIPTOR.fields)
+        message.ClearField(field.name)
+        _set(random, message, field, depth)
 
 
 def damaged(random: Random, data: bytes) -> bytes:
