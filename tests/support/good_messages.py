@@ -28,7 +28,7 @@ _OPERATIONS = [
         "concept": "sad",
         "sites": [0, 2],
         "clamp": {"lower": -0.05, "upper": 0.05, "unit": "STRENGTH_UNIT_ABSOLUTE"},
-        "gate": {"concept": "happy", "atLeast": -1, "zScore": True},
+        "gate": {"concept": "happy", "site": 0, "atLeast": -1, "zScore": True},
     },
     {
         "concept": "happy",
@@ -72,7 +72,7 @@ _SPECS = [
     {"prompt": {"text": "hello"}, "sampling": {"structure": {"regex": "[a-z]+"}}},
 ]
 _CHANGES = [
-    {"id": "1", "program": {"operations": _OPERATIONS[:2]}},
+    {"id": "1", "program": {"operations": _OPERATIONS[1:]}},
     {"id": "2", "readouts": {"topK": 1, "generation": True}},
     {"id": "3", "stopReading": True, "program": {}},
 ]
@@ -93,7 +93,7 @@ GOOD: dict[str, list[Message]] = {
     "ReadText": _of(
         readout_pb.ReadTextRequest(),
         {
-            "inputs": [{"text": "hello"}, _CHAT],
+            "inputs": [_CHAT, _CHAT],
             "program": {"operations": _OPERATIONS[:3]},
             "readouts": {"topK": 2, "prompt": True},
             "logprobs": True,

@@ -76,7 +76,7 @@ def _value(random: Random, field: FieldDescriptor, depth: int) -> Any:
     if field.type == _KIND.TYPE_STRING:
         return random.choice(_LONG if random.random() < 0.01 else _TEXTS)
     if field.type == _KIND.TYPE_BYTES:
-        return random.choice((b"", b"\0" * 8, b"\xff" * 64, b'\x02\0\0\0\0\0\0\0{}', bytes(5000)))
+        return random.choice((b"", b"\0" * 8, b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}", bytes(5000)))
     return _integer(random, field)
 
 
