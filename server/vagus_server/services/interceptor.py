@@ -30,6 +30,9 @@ _OURS = "/vagus.v1."
 #: cancellation: one so shortly before ours, in seconds, was its deadline.
 _DEADLINE_SLACK = 0.25
 
+#: How long a call's only message may take: until it is there, the call costs and does nothing.
+_MESSAGE_SECONDS = 60.0
+
 
 class _Malformed:
     """Stands for a message that could not be parsed, so that our handler answers for it."""
@@ -81,11 +84,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 self._converse(method, handler.stream_stream), parse, handler.response_serializer
             )
+        # gRPC's own handlers of one message never answer a call that ends without any.
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
+            return grpc.stream_stream_rpc_method_handler(
                 self._stream(method, handler.unary_stream), parse, handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             self._unary(method, handler.unary_unary), parse, handler.response_serializer
         )
 
@@ -100,10 +104,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return _Guard(method, context, self._metrics, self._access, self._audit)
 
     def _unary(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(request: Any, context: Any) -> Any:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
             async with self._guard(method, context), self._calls.one():
-                _check_request(request)
-                return await behavior(request, context)
+                return await behavior(await _one(requests), context)
 
         return handle
 
@@ -115,10 +118,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return handle
 
     def _stream(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(request: Any, context: Any) -> None:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> None:
             async with self._guard(method, context), self._calls.one():
-                _check_request(request)
-                await self._send(behavior(request, context), context)
+                await self._send(behavior(await _one(requests), context), context)
 
         return handle
 
@@ -159,6 +161,25 @@ def _check_request(request: Any) -> None:
             field="",
         )
     check_known(request)
+
+
+async def _one(requests: AsyncIterator[Any]) -> Any:
+    """The message of a call that takes one; raises ApiError where none comes."""
+    try:
+        async with asyncio.timeout(_MESSAGE_SECONDS):
+            async for request in requests:
+                _check_request(request)
+                return request
+    except TimeoutError:
+        raise ApiError(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "DEADLINE_PASSED",
+            f"no message came within {_MESSAGE_SECONDS:g} seconds",
+            stage="message",
+        ) from None
+    raise ApiError(
+        grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", "the call has no message", field=""
+    )
 
 
 async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
