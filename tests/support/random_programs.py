@@ -1,7 +1,7 @@
 """Random programs and requests, from the whole of the steering language."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -107,20 +107,29 @@ def operations(
 
 @dataclass(frozen=True)
 class Asked:
-    """One random request."""
+    """One random request; `changes` are other programs, sent when so many tokens have come."""
 
     text: str
     program: tuple[pb.Operation, ...]
     tokens: int
     prompt_readouts: bool
     tenant: str
+    changes: tuple[tuple[int, tuple[pb.Operation, ...]], ...] = ()
 
 
+_programs = st.lists(operations(), max_size=4).map(tuple)
 requests = st.builds(
     Asked,
     text=st.sampled_from(TEXTS),
-    program=st.lists(operations(), max_size=4).map(tuple),
+    program=_programs,
     tokens=st.integers(1, 8),
     prompt_readouts=st.booleans(),
     tenant=st.sampled_from(["", "", "other"]),
+)
+changed_requests = st.builds(
+    lambda asked, tokens, changes: replace(asked, tokens=tokens, changes=tuple(changes)),
+    requests,
+    st.integers(12, 24),
+    # Some come before the first token, and some so late that the request has ended.
+    st.lists(st.tuples(st.integers(0, 12), _programs), min_size=1, max_size=3),
 )
