@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from support.calls import EVERYTHING, GENERATION, generate, spec
+from support.calls import EVERYTHING, GENERATION, generate, ids, spec
 from support.compare import compare, compare_course
 from support.conversation import Conversation
 from support.random_programs import Asked, changed_requests, requests
@@ -87,6 +87,8 @@ def check(reference: Reference, asked: Asked, changed: list[Any], response: Any)
         while len(parts) > 1 and parts[-1][0] >= told.program_from:
             parts.pop()  # nothing was processed under it
         parts.append((told.program_from, other))
+    end = len(prompt) + len(ids(response)) - 1
+    parts = [part for part in parts if part[0] < end]
     if len(parts) == 1:
         compare(reference, program, prompt, response)
     else:

@@ -62,18 +62,19 @@ def check(reference: Reference, result: Result, message: steering_pb2.Program, *
 def check_changed(reference: Reference, result: Result) -> bool:
     """The same of a request whose program was changed; False where a gate is too close to call."""
     prompt = len(result.prompt)
+    end = prompt + len(result.ids) - 1
+    parts = [part for part in result.parts if part[0] < end]
     course = SlowCourse(
         [
             (start, SlowProgram(m, reference.concepts, prompt, origin=max(start, prompt)))
-            for start, m in result.parts
+            for start, m in parts
         ]
     )
     reference.run(result.prompt + result.ids[:-1], course)
     if course.margin < GATE:
         return False
     _check_states(reference, result, course)
-    end = prompt + len(result.ids) - 1
-    if len(result.parts) > 1 or result.parts[0][1].operations:
+    if len(parts) > 1 or parts[0][1].operations:
         check_course(course, result.receipt, end)
     return True
 
