@@ -84,6 +84,7 @@ def test_changes(engine: str, tmp_path: Path) -> None:
         "installation": choose(("hook", "norm")),
         "max_batched_tokens": choose((16, 48, 128)),
         "max_model_len": LONGEST,
+        "runner": 2 if engine.startswith("v2") else 1,
         "engine_options": {"num_gpu_blocks_override": choose((8, 10, 14))},
     }
     if engine.endswith("drafts"):

@@ -88,14 +88,14 @@ def serve(model: Path, pack: Pack, *batches: Batch, **options: Any) -> list[list
         model: folder.
         pack: every site is read.
         batches: what is run.
-        options: of EngineSettings and, in `engine_options`, of vLLM; and `installed`, how
-            each site must be.
+        options: of EngineSettings and, in `engine_options`, of vLLM; and what the engine must
+            say of itself: `installed`, how each site is, and `runner`.
     """
-    installed = options.pop("installed", None)
+    expected = {name: options.pop(name) for name in ("installed", "runner") if name in options}
     with _Offline(model, pack, **options) as engine:
-        found = engine.description["installed"]
-        if installed is not None and found != installed:
-            raise AssertionError(f"installed as {found}, not {installed}")
+        found = {name: engine.description[name] for name in expected}
+        if found != expected:
+            raise AssertionError(f"the engine has {found}, not {expected}")
         results: list[list[Result]] = []
         for batch in batches:
             before = results[-1] if results and batch.follows else []
