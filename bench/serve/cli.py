@@ -154,7 +154,7 @@ class _Benchmark:
             work = self._work(i, 1, tokens)
             expected = await self._stock.run(None, work)
             for mode in MODES:
-                if mode.programs == "none":
+                if not mode.steers:
                     found = await self._run_vagus(mode, work)
                     if not found.same_as(expected):
                         raise BenchmarkError(
@@ -162,7 +162,7 @@ class _Benchmark:
                             f"vLLM {expected.tokens[0]}"
                         )
         for mode in MODES:
-            if mode.programs != "none":
+            if mode.steers:
                 await self._run_vagus(mode, self._work(0, 2, tokens))
 
     async def measure(self, mode: Mode, batch: int) -> Cell:

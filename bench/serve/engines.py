@@ -219,8 +219,14 @@ class _Driver:
     """Drives a server's engine directly, as the server's own services do."""
 
     def __init__(self, app: "App") -> None:
+        from bench.serve.policies import bench_policies
+
         self._app = app
         self._count = 0
+        self._policies = {
+            kind: bench_policies(app.engine.pack, app.served.resolver, kind)
+            for kind in ("none", "tell", "steer")
+        }
 
     async def run(self, mode: Mode | None, work: Work) -> Round:
         """Runs a round."""
@@ -251,6 +257,7 @@ class _Driver:
             # A generated token's readout is that of the position before it.
             read=((len(prompt) - 1, _FOREVER),) if mode.read else (),
             monitor=mode.monitor,
+            policies=self._policies[mode.policies],
         )
 
     async def _follow(self, mode: Mode, request: "EngineRequest") -> AsyncIterator[list[int]]:
@@ -272,11 +279,17 @@ class _Driver:
 
 def _check(running: "Running", mode: Mode) -> None:
     """Raises BenchmarkError unless the device did what the mode says, and nothing else."""
-    end = running.processed_end
-    steered = running.ledger.steered_tokens(end)
-    expected = running.ledger.processed_tokens(end) if running.request.program else 0
+    end, ledger, prompt = running.processed_end, running.ledger, len(running.request.token_ids)
+    last = ledger.segments(end)[-1]
+    expected = ledger.processed_tokens(end) if running.request.program else 0
+    if mode.policies == "steer":
+        # All begin at the first token, and hold one or two tokens later.
+        expected = end - min(last.start, prompt + 2)
+    steered = ledger.steered_tokens(end)
     if not running.balanced or steered != expected:
         raise BenchmarkError(f"the device steered {steered} tokens of {expected}")
+    if len(running.events) != len(running.request.policies):
+        raise BenchmarkError(f"{len(running.events)} policies began in {mode.name}")
     if (running.sink.turn_tokens > 0) != mode.monitor:
         raise BenchmarkError(f"the turn has {running.sink.turn_tokens} tokens in {mode.name}")
 

@@ -16,6 +16,8 @@ class Mode:
         name: as it appears in the results.
         path: "engine" drives the engine in its own process, "server" goes through gRPC.
         programs: no steering, one program for all requests, or one for each.
+        policies: 16 policies watch each request, and begin to act at its first token: they tell
+            of it, or half of them steer as well. On the engine's path alone.
         read: return readouts with every token.
         monitor: accumulate each turn's mean readout. The server always does.
     """
@@ -23,8 +25,14 @@ class Mode:
     name: str
     path: Literal["engine", "server"]
     programs: Literal["none", "shared", "distinct"] = "none"
+    policies: Literal["none", "tell", "steer"] = "none"
     read: bool = False
     monitor: bool = True
+
+    @property
+    def steers(self) -> bool:
+        """Whether the text may differ from the stock engine's."""
+        return self.programs != "none" or self.policies == "steer"
 
     def strength(self, index: int, base: float) -> float | None:
         """Strength for the request of this index in its batch; None steers nothing."""
@@ -40,7 +48,10 @@ MODES = (
     Mode("engine-steered", "engine", "shared"),
     Mode("engine-steered-distinct", "engine", "distinct"),
     Mode("engine-steered-read", "engine", "shared", read=True),
+    Mode("engine-policies-tell", "engine", policies="tell"),
+    Mode("engine-policies-steer", "engine", policies="steer"),
     Mode("server-idle", "server"),
+    Mode("server-steered-distinct", "server", "distinct"),
     Mode("server-steered-read", "server", "shared", read=True),
 )
 MODE_OF = {mode.name: mode for mode in MODES}

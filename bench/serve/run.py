@@ -1,5 +1,15 @@
 """Starts the serving benchmark: `python bench/serve/run.py --help`.
 
+What distinct programs cost, each request with one of its own, at 1 to 256 at once; the KV cache
+holds all of them, so that none is preempted:
+
+    python bench/serve/run.py --modes engine-steered-distinct,server-steered-distinct \\
+        --batch 1,16,64,256 --max-running 256 --kv-cache-gib 2
+
+What 16 policies cost that watch every request, without and with steering, against none:
+
+    python bench/serve/run.py --modes engine-idle,engine-policies-tell,engine-policies-steer
+
 Only `bench` is made importable. With the repository's root on the path, its folder `kernels`
 would stand for the package of that name that transformers looks for.
 """

@@ -1,5 +1,6 @@
 """Random requests in random batches against the slow reference, on each kind of server.
 
+Some change their program while they run; `test_differential_changes.py` does that step by step.
 VAGUS_CASES=2000 makes a long run; VAGUS_SEED chooses another.
 """
 
@@ -12,15 +13,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from support.calls import EVERYTHING, GENERATION, generate, spec
-from support.compare import compare
-from support.random_programs import Asked, requests
+from support.calls import EVERYTHING, GENERATION, generate, ids, spec
+from support.compare import compare, compare_course
+from support.conversation import Conversation
+from support.random_programs import Asked, changed_requests, requests
 from support.reference import Reference
 from support.server_process import ServerProcess
+from support.slow import SlowCourse
 
 pytestmark = pytest.mark.engine
 
 BATCH = 10
+#: Of a batch, the requests that are changed.
+CHANGED = 3
 CASES = int(os.environ.get("VAGUS_CASES", "102"))
 #: The shared server, and the small ones of both runners.
 SERVERS = 3
@@ -36,7 +41,12 @@ def batches(function: Callable[..., None]) -> Callable[..., None]:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    given_batches = given(st.lists(requests, min_size=BATCH, max_size=BATCH))
+    given_batches = given(
+        st.tuples(
+            st.lists(requests, min_size=BATCH - CHANGED, max_size=BATCH - CHANGED),
+            st.lists(changed_requests, min_size=CHANGED, max_size=CHANGED),
+        ).map(lambda parts: [*parts[0], *parts[1]])
+    )
     return seed(int(os.environ.get("VAGUS_SEED", "1")))(configured(given_batches(function)))
 
 
@@ -46,17 +56,43 @@ def run(server: Any, reference: Reference, batch: list[Asked]) -> None:
     def ask(asked: Asked) -> Any:
         readouts = EVERYTHING if asked.prompt_readouts else GENERATION
         request = spec(asked.text, *asked.program, readouts=readouts, max_tokens=asked.tokens)
-        return generate(server.channel, request, tenant=asked.tenant)
+        if not asked.changes:
+            return [], generate(server.channel, request, tenant=asked.tenant)
+        conversation = Conversation(server.channel, request, tenant=asked.tenant)
+        for n, (tokens, program) in enumerate(sorted(asked.changes, key=lambda c: c[0])):
+            conversation.read(tokens).steer(*program, id=str(n))
+        return conversation.changed, conversation.finish()
 
     with ThreadPoolExecutor(len(batch)) as pool:
-        responses = list(pool.map(ask, batch))
-    for asked, response in zip(batch, responses, strict=True):
-        prompt = reference.tokenizer.encode(asked.text)
-        program = reference.program(*asked.program, prompt=prompt, text=asked.text)
+        answers = list(pool.map(ask, batch))
+    for asked, (changed, response) in zip(batch, answers, strict=True):
         try:
-            compare(reference, program, prompt, response)
+            check(reference, asked, changed, response)
         except AssertionError as error:
             raise AssertionError(f"{error}\nin {asked}") from error
+
+
+def check(reference: Reference, asked: Asked, changed: list[Any], response: Any) -> None:
+    """Everything that was told holds."""
+    prompt = reference.tokenizer.encode(asked.text)
+    program = reference.program(*asked.program, prompt=prompt, text=asked.text)
+    programs = [p for _, p in sorted(asked.changes, key=lambda c: c[0])]
+    parts = [(0, program)]
+    for told in changed:
+        if told.HasField("refusal"):
+            assert told.refusal.reason == "CHANGE_TOO_LATE"
+            continue
+        other = reference.program(*programs[int(told.id)], prompt=prompt, text=asked.text)
+        other.origin = max(told.program_from, len(prompt))
+        while len(parts) > 1 and parts[-1][0] >= told.program_from:
+            parts.pop()  # nothing was processed under it
+        parts.append((told.program_from, other))
+    end = len(prompt) + len(ids(response)) - 1
+    parts = [part for part in parts if part[0] < end]
+    if len(parts) == 1:
+        compare(reference, program, prompt, response)
+    else:
+        compare_course(reference, SlowCourse(parts), prompt, response)
 
 
 @batches

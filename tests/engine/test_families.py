@@ -39,21 +39,42 @@ def serve() -> Iterator[Serve]:
         yield function
 
 
+@pytest.fixture(scope="module")
+def serve_v2() -> Iterator[Serve]:
+    with other_process(v2=True) as function:
+        yield function
+
+
 @pytest.mark.parametrize("installation", ["hook", "norm"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family(family: str, installation: str, serve: Serve, tmp_path: Path) -> None:
     architecture = write_tiny_model(family, tmp_path)
+    check_family(family, installation, 1, serve, tmp_path)
+    _served[family, installation] = architecture
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma2", "GPT-NeoX"])
+def test_family_on_v2(family: str, serve_v2: Serve, tmp_path: Path) -> None:
+    """One of each kind: pairs, pairs with norms of their own, and a stream in one piece."""
+    write_tiny_model(family, tmp_path)
+    check_family(family, "norm", 2, serve_v2, tmp_path)
+
+
+def check_family(family: str, installation: str, runner: int, serve: Serve, tmp_path: Path) -> None:
     pack = small_pack(sites=LAYERS, hidden=HIDDEN)
     reference = tiny_reference(tmp_path, pack)
     asked = [*((PROMPT, p) for p in PROGRAMS.values()), (OTHER, PROGRAMS["nothing"])]
     expected = installation if family in PAIRS else "hook"
-    options = {"installation": installation, "installed": [expected] * LAYERS}
+    options = {
+        "installation": installation,
+        "installed": [expected] * LAYERS,
+        "runner": runner,
+    }
     (results,) = serve(tmp_path, pack, Batch(asked), **options)
     for result, (_, message) in zip(results, asked, strict=True):
         check(reference, result, message)
     texts = {tuple(result.ids) for result in results[: len(PROGRAMS)]}
     assert len(texts) == len(PROGRAMS), "steering did not change the tokens"
-    _served[family, installation] = architecture
 
 
 def test_every_supported_architecture_is_among_them() -> None:

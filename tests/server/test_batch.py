@@ -254,3 +254,15 @@ def test_flags_and_rows_read_are_those_of_the_definition(
         assert step is not None
         assert worker.rows(len(expected))[1] == expected
         assert step.read.tolist() == read
+
+
+def test_a_program_taken_away_before_the_first_token_leaves_marks(worker: Worker) -> None:
+    worker.batch.roster.add("a", steered(b"x", 1))
+    worker.batch.roster.change("a", 0, Order(read=((2, NO_END),)))
+    worker.begin(["a"], [4], [0])
+    slots, flags = worker.rows(4)
+    assert slots == [slots[0]] * 4
+    assert slots[0] > 0
+    assert flags == [0, 0, READ_FLAG, READ_FLAG]
+    assert worker.batch.layout is not None
+    assert worker.batch.layout.spans[0, 3] == 4, "the receipt wants a mark of each token"

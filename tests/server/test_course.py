@@ -54,6 +54,15 @@ def test_a_change_that_held_for_nothing_is_dropped() -> None:
     assert course.changed
 
 
+def test_a_program_taken_away_before_the_first_token_needs_a_slot() -> None:
+    course = Course(order(1.0))
+    course.rebase(1, order(), 0)
+    assert course.digests == {b""}
+    plain = Course(order())
+    plain.rebase(1, order(2.0), 4)
+    assert plain.digests == {order(2.0).digest}
+
+
 def test_policies_add_to_whatever_the_request_asks() -> None:
     both = (policy(10.0), policy(20.0))
     course = Course(order(1.0, policies=both))

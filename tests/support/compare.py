@@ -50,8 +50,12 @@ def compare_course(
         return False
     _check_tokens(expected, prompt, generated)
     _check_rows(expected, response)
-    end = len(prompt) + len(generated) - 1
-    receipt = response.finish.receipt
+    check_course(course, response.finish.receipt, len(prompt) + len(generated) - 1)
+    return True
+
+
+def check_course(course: SlowCourse, receipt: steering_pb2.Receipt, end: int) -> None:
+    """Every count, dose and bound of a changed request's receipt, before end."""
     assert receipt.processed_tokens == end - receipt.cached_tokens
     starts = [start for start, _ in course.parts]
     windows = [(a, min(b, end)) for a, b in zip(starts, [*starts[1:], end], strict=True)]
@@ -63,7 +67,6 @@ def compare_course(
     for (window, program), told in zip(changed, receipt.changes, strict=True):
         start = max(window[0], receipt.cached_tokens)
         check_operations(program, told.operations, start, window[1])
-    return True
 
 
 def _check_tokens(expected: Pass, prompt: list[int], generated: list[int]) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pytest
 
+from support.server_process import V2_ON_CPU
 from support.small_pack import small_registry
 from vagus.v1 import steering_pb2
 from vagus_server.concepts.concept import pack_concepts
@@ -22,8 +24,9 @@ from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.config import PluginConfig
-from vagus_server.plugin.wire import NO_END, Order, order_to_extra_args
+from vagus_server.plugin.wire import NO_END, OVER, Order, encode_order, order_to_extra_args
 from vagus_server.services.receipt import receipt_message
+from vagus_server.steering.program import Program
 from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
@@ -38,6 +41,8 @@ class Result:
     rows: [readout sites, concepts, 2] by position.
     passes: first position and tokens of each.
     turn: sum over the turn's rows, and their number.
+    cached: leading tokens that were not computed.
+    parts: programs with the positions from which on they held, as far as was told.
     """
 
     prompt: list[int]
@@ -46,15 +51,34 @@ class Result:
     receipt: steering_pb2.Receipt = field(default_factory=steering_pb2.Receipt)
     passes: list[tuple[int, int]] = field(default_factory=list)
     turn: tuple[Any, int] = (None, 0)
+    cached: int = 0
+    parts: list[tuple[int, steering_pb2.Program]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The program of a batch's request is replaced, after so many steps of the engine."""
+
+    step: int
+    request: int
+    program: steering_pb2.Program
 
 
 @dataclass
 class Batch:
-    """Requests that run together: prompts with programs, greedy, every position read."""
+    """Requests that run together: prompts with programs, greedy, every position read.
+
+    cache: prompts may come from the prefix cache, and are not read where they do.
+    follows: so many tokens of the text that the batch before brought, of the request at the
+        same place, come before each prompt.
+    """
 
     requests: list[tuple[list[int], steering_pb2.Program]]
     tokens: int = 12
     adapter: str = ""
+    changes: list[Change] = field(default_factory=list)
+    cache: bool = False
+    follows: int = 0
 
 
 def serve(model: Path, pack: Pack, *batches: Batch, **options: Any) -> list[list[Result]]:
@@ -64,26 +88,37 @@ def serve(model: Path, pack: Pack, *batches: Batch, **options: Any) -> list[list
         model: folder.
         pack: every site is read.
         batches: what is run.
-        options: of EngineSettings and, in `engine_options`, of vLLM; and `installed`, how
-            each site must be.
+        options: of EngineSettings and, in `engine_options`, of vLLM; and what the engine must
+            say of itself: `installed`, how each site is, and `runner`.
     """
-    installed = options.pop("installed", None)
+    expected = {name: options.pop(name) for name in ("installed", "runner") if name in options}
     with _Offline(model, pack, **options) as engine:
-        found = engine.description["installed"]
-        if installed is not None and found != installed:
-            raise AssertionError(f"installed as {found}, not {installed}")
-        return [engine.generate(batch) for batch in batches]
+        found = {name: engine.description[name] for name in expected}
+        if found != expected:
+            raise AssertionError(f"the engine has {found}, not {expected}")
+        results: list[list[Result]] = []
+        for batch in batches:
+            before = results[-1] if results and batch.follows else []
+            texts = [(r.prompt + r.ids)[: batch.follows] for r in before]
+            results.append(engine.generate(batch, texts))
+        return results
 
 
 @contextmanager
-def other_process() -> Iterator[Serve]:
+def other_process(v2: bool = False) -> Iterator[Serve]:
     """Yields `serve`, run in a process that lives as long as this context.
 
     An engine leaves marks on its process: it binds threads, and it compiles transformers'
     classes, which the reference needs as they are.
+
+    Args:
+        v2: vLLM's V2 runner and asynchronous scheduling, in Triton's interpreter.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(1, mp_context=context) as pool:
+        if v2:
+            patch.setenv("PYTHONPATH", str(V2_ON_CPU), prepend=os.pathsep)
+            patch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
 
         def serve_there(*args: Any, **options: Any) -> list[list[Result]]:
             return pool.submit(serve, *args, **options).result(400)
@@ -141,36 +176,68 @@ class _Offline:
         del self.llm
         cleanup_dist_env_and_memory()
 
-    def generate(self, batch: Batch) -> list[Result]:
+    def generate(self, batch: Batch, before: Sequence[list[int]] = ()) -> list[Result]:
+        running: dict[str, tuple[Running, Result]] = {}
+        internal: list[str] = []
+        for i, (prompt, message) in enumerate(batch.requests):
+            name = f"request-{next(self._numbers)}"
+            ids = [*before[i], *prompt] if before else prompt
+            running[name], internal_id = self._add(name, ids, message, batch)
+            internal.append(internal_id)
+        started = list(running.values())
+        for step in itertools.count():
+            for change in batch.changes:
+                if change.step == step:
+                    self._change(internal[change.request], *started[change.request], change)
+            if not self.llm.has_unfinished_requests():
+                return [result for _, result in started]
+            for output in self.llm.step():
+                self._take(*running[output.request_id], output.outputs[0])
+        raise AssertionError
+
+    def _add(
+        self, name: str, prompt: list[int], message: steering_pb2.Program, batch: Batch
+    ) -> tuple[tuple[Running, Result], str]:
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        running: dict[str, tuple[Running, Result]] = {}
-        for prompt, message in batch.requests:
-            name = f"request-{next(self._numbers)}"
-            program = self._resolver.resolve(message, PromptMap(len(prompt)), "program")
-            sink = Sink(EVERYWHERE, len(prompt) - 1)
-            self.sinks.open(name, sink)
-            request = EngineRequest(name, prompt, {}, program, EVERYWHERE)
-            engine: Any = self
-            running[name] = Running(engine, request, sink), Result(prompt)
-            digest = program.tables_digest if program else b""
-            order = Order(program.order_operations(self._row_of), digest, EVERYWHERE)
-            parameters = SamplingParams(
-                temperature=0,
-                ignore_eos=True,
-                max_tokens=batch.tokens,
-                output_kind=RequestOutputKind.DELTA,
-                extra_args=order_to_extra_args(order),
-                skip_reading_prefix_cache=True,
-            )
-            lora = adapter_request(self._adapters, batch.adapter)
-            self.llm.add_request(name, tokens_input(prompt), parameters, lora_request=lora)
-        while self.llm.has_unfinished_requests():
-            for output in self.llm.step():
-                self._take(*running[output.request_id], output.outputs[0])
-        return [result for _, result in running.values()]
+        program = self._resolver.resolve(message, PromptMap(len(prompt)), "program")
+        sink = Sink(EVERYWHERE, len(prompt) - 1)
+        self.sinks.open(name, sink)
+        request = EngineRequest(name, prompt, {}, program, EVERYWHERE)
+        engine: Any = self
+        parameters = SamplingParams(
+            temperature=0,
+            ignore_eos=True,
+            max_tokens=batch.tokens,
+            output_kind=RequestOutputKind.DELTA,
+            extra_args=order_to_extra_args(self._order(program)),
+            skip_reading_prefix_cache=not batch.cache,
+        )
+        lora = adapter_request(self._adapters, batch.adapter)
+        internal = self.llm.add_request(name, tokens_input(prompt), parameters, lora_request=lora)
+        result = Result(prompt, parts=[(0, message)])
+        return (Running(engine, request, sink), result), internal
+
+    def _order(self, program: Program) -> Order:
+        digest = program.tables_digest if program else b""
+        return Order(program.order_operations(self._row_of), digest, EVERYWHERE)
+
+    def _change(self, internal: str, running: Running, result: Result, change: Change) -> None:
+        """As `Running.change`, between two steps of the scheduler, which is in this process."""
+        program = self._resolver.resolve(change.program, PromptMap(len(result.prompt)), "program")
+        running.programs.append(program)
+        running.change_ids.append(str(len(running.programs) - 1))
+        scheduler = self.llm.engine_core.engine_core.scheduler
+        data = encode_order(self._order(program))
+        start = scheduler.vagus_change(internal, len(running.programs) - 1, data)
+        if start == OVER:
+            return
+        assert start >= 0
+        while len(result.parts) > 1 and result.parts[-1][0] >= start:
+            result.parts.pop()  # nothing was processed under it
+        result.parts.append((start, change.program))
 
     def _take(self, running: Running, result: Result, completion: Any) -> None:
         new = list(completion.token_ids)
@@ -183,6 +250,7 @@ class _Offline:
         end, sink = running.processed_end, running.sink
         result.rows = {p: row for p, row in sink.rows.items() if p < end}
         result.turn = sink.turn_sum, sink.turn_tokens
+        result.cached = running.ledger.cached_tokens
         receipt = receipt_message(running, self.pack.residual_norms)
         result.receipt = receipt or steering_pb2.Receipt()
         self.sinks.close(running.request.request_id)

@@ -1,6 +1,7 @@
 """Random programs and requests, from the whole of the steering language."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,9 +21,6 @@ TEXTS = (
     "x",
 )
 
-concepts = st.sampled_from(CONCEPTS)
-sites = st.lists(st.integers(0, SITES - 1), unique=True, max_size=4)
-
 
 def _number(low: float, high: float) -> st.SearchStrategy[float]:
     return st.integers(0, 1000).map(lambda i: low + (high - low) * i / 1000)
@@ -38,20 +36,25 @@ def _range(low: int, high: int) -> st.SearchStrategy[pb.Range]:
     return st.tuples(bound, bound).filter(valid).map(lambda p: pb.Range(start=p[0], end=p[1]))
 
 
-rules = st.one_of(
+_RULES = (
     st.sampled_from([pb.PHASE_PROMPT, pb.PHASE_GENERATION, pb.PHASE_ALL]).map(
         lambda phase: pb.ScopeRule(phase=phase)
     ),
     _range(-12, 60).map(lambda r: pb.ScopeRule(positions=r)),
-    _range(0, 1).map(lambda r: pb.ScopeRule(characters=r)),
     _range(0, 9).map(lambda r: pb.ScopeRule(generated=r)),
     st.just(pb.ScopeRule(last_prompt_token=True)),
 )
-scopes = st.builds(
-    lambda include, excepted: pb.Scope(include=include, **{"except": excepted}),
-    st.lists(rules, max_size=2),
-    st.lists(rules, max_size=1),
-)
+_CHARACTERS = _range(0, 1).map(lambda r: pb.ScopeRule(characters=r))
+
+
+def _scopes(rules: st.SearchStrategy[pb.ScopeRule]) -> st.SearchStrategy[pb.Scope]:
+    return st.builds(
+        lambda include, excepted: pb.Scope(include=include, **{"except": excepted}),
+        st.lists(rules, max_size=2),
+        st.lists(rules, max_size=1),
+    )
+
+
 envelopes = st.builds(
     lambda ramp, half: pb.Envelope(ramp_tokens=ramp, half_life_tokens=half),
     st.none() | st.integers(1, 9),
@@ -75,7 +78,7 @@ def _actions(draw: Any, count: int) -> dict[str, Any]:
     return {"clamp": pb.Clamp(lower=lower, upper=upper, unit=unit)}
 
 
-def _gate(draw: Any, acting: list[int]) -> pb.Gate:
+def _gate(draw: Any, acting: list[int], concepts: st.SearchStrategy[str]) -> pb.Gate:
     site = draw(st.none() | st.integers(0, min(acting, default=0)))
     z_score = site is not None or len(acting) == 1
     size = 2.0 if z_score else 40.0
@@ -85,13 +88,18 @@ def _gate(draw: Any, acting: list[int]) -> pb.Gate:
 
 
 @st.composite
-def operations(draw: Any) -> pb.Operation:
-    acting = draw(sites)
+def operations(
+    draw: Any, sites: int = SITES, names: Sequence[str] = CONCEPTS, text: bool = True
+) -> pb.Operation:
+    """One operation on a model of so many sites; `text` prompts have characters to name."""
+    concepts = st.sampled_from(names)
+    acting = draw(st.lists(st.integers(0, sites - 1), unique=True, max_size=4))
+    rules = st.one_of(*_RULES, _CHARACTERS) if text else st.one_of(*_RULES)
     return pb.Operation(
         concept=draw(concepts),
         sites=acting,
-        scope=draw(st.none() | scopes),
-        gate=_gate(draw, acting) if acting and draw(st.integers(0, 3)) == 0 else None,
+        scope=draw(st.none() | _scopes(rules)),
+        gate=_gate(draw, acting, concepts) if acting and draw(st.integers(0, 3)) == 0 else None,
         envelope=draw(envelopes) if draw(st.integers(0, 3)) == 0 else None,
         **_actions(draw, max(1, len(acting))),
     )
@@ -99,20 +107,29 @@ def operations(draw: Any) -> pb.Operation:
 
 @dataclass(frozen=True)
 class Asked:
-    """One random request."""
+    """One random request; `changes` are other programs, sent when so many tokens have come."""
 
     text: str
     program: tuple[pb.Operation, ...]
     tokens: int
     prompt_readouts: bool
     tenant: str
+    changes: tuple[tuple[int, tuple[pb.Operation, ...]], ...] = ()
 
 
+_programs = st.lists(operations(), max_size=4).map(tuple)
 requests = st.builds(
     Asked,
     text=st.sampled_from(TEXTS),
-    program=st.lists(operations(), max_size=4).map(tuple),
+    program=_programs,
     tokens=st.integers(1, 8),
     prompt_readouts=st.booleans(),
     tenant=st.sampled_from(["", "", "other"]),
+)
+changed_requests = st.builds(
+    lambda asked, tokens, changes: replace(asked, tokens=tokens, changes=tuple(changes)),
+    requests,
+    st.integers(12, 24),
+    # Some come before the first token, and some so late that the request has ended.
+    st.lists(st.tuples(st.integers(0, 12), _programs), min_size=1, max_size=3),
 )

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from support.calls import VECTOR, add
-from support.compare import check_receipt
+from support.compare import GATE, check_course, check_receipt
 from support.offline import Result
 from support.reference import Reference
-from support.slow import SlowProgram
+from support.slow import SlowCourse, SlowProgram
 from support.tiny_models import LAYERS
 from vagus.v1 import steering_pb2
 from vagus_server.packs.pack import Pack
@@ -52,18 +52,44 @@ def check(reference: Reference, result: Result, message: steering_pb2.Program, *
 
     `sites` are those of the rows' first axis; all of them when none is given.
     """
-    prompt = result.prompt
-    text = prompt + result.ids[:-1]
-    program = SlowProgram(message, reference.concepts, len(prompt))
-    assert sorted(result.rows) == list(range(len(text)))
+    program = SlowProgram(message, reference.concepts, len(result.prompt))
+    _check_states(reference, result, program, *sites)
+    if message.operations:
+        end = len(result.prompt) + len(result.ids) - 1
+        check_receipt(program, result.receipt, end)
+
+
+def check_changed(reference: Reference, result: Result) -> bool:
+    """The same of a request whose program was changed; False where a gate is too close to call."""
+    prompt = len(result.prompt)
+    end = prompt + len(result.ids) - 1
+    parts = [part for part in result.parts if part[0] < end]
+    course = SlowCourse(
+        [
+            (start, SlowProgram(m, reference.concepts, prompt, origin=max(start, prompt)))
+            for start, m in parts
+        ]
+    )
+    reference.run(result.prompt + result.ids[:-1], course)
+    if course.margin < GATE:
+        return False
+    _check_states(reference, result, course)
+    if len(parts) > 1 or parts[0][1].operations:
+        check_course(course, result.receipt, end)
+    return True
+
+
+def _check_states(
+    reference: Reference, result: Result, steering: SlowProgram | SlowCourse, *sites: int
+) -> None:
+    text, computed = result.prompt + result.ids[:-1], result.cached
+    assert sorted(result.rows) == list(range(computed, len(text)))
     for i, site in enumerate(sites or range(LAYERS)):
         reference.readout_site = site
-        expected = reference.run(text, program)
-        got = np.stack([result.rows[p][i] for p in range(len(text))])
-        error = np.abs(got - expected.rows).max(axis=(1, 2)) / expected.norms
+        expected = reference.run(text, steering)
+        got = np.stack([result.rows[p][i] for p in range(computed, len(text))])
+        error = np.abs(got - expected.rows[computed:]).max(axis=(1, 2)) / expected.norms[computed:]
         assert error.max() < TOLERANCE, f"readouts at site {site} are off by {error.round(6)}"
     for i, token in enumerate(result.ids):
-        logits = expected.logits[len(prompt) - 1 + i]
+        logits = expected.logits[len(result.prompt) - 1 + i]
         assert logits.max() - logits[token] < TIE, f"token {i} is not the greedy one"
-    if message.operations:
-        check_receipt(program, result.receipt, len(text))

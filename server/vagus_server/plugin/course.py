@@ -33,7 +33,7 @@ class Course:
     """
 
     def __init__(self, order: Order) -> None:
-        self.base = order
+        self._came = self.base = order
         #: Which of the request's programs `base` is; see `wire.Switch`.
         self.number = 0
         #: Operations of the policies that act now, by index.
@@ -85,7 +85,11 @@ class Course:
     @property
     def digests(self) -> set[bytes]:
         """Of the programs that its positions need a slot for."""
-        return {order.digest for start, order in self.segments if order.operations or start}
+        return {
+            order.digest
+            for start, order in self.segments
+            if order.operations or start or order is not self._came
+        }
 
 
 def _anchored(operations: tuple[OrderOperation, ...], start: int) -> tuple[OrderOperation, ...]:

@@ -77,7 +77,10 @@ class Roster:
         earlier.append(self._index[request_id])
         while earlier and self.first[earlier[-1]] >= start:
             self._leave(earlier.pop())
-        self._index[request_id] = self._enter(order, start)
+        i = self._index[request_id] = self._enter(order, start)
+        # A program that was taken away has a slot too, with nothing in it: the rows are then
+        # marked, which proves that what was asked before does not hold.
+        self.slot[i] = NO_SLOT
 
     def pause(self, request_id: str) -> None:
         """Gives a preempted request's slots back; its orders stay for when it resumes."""
@@ -102,9 +105,7 @@ class Roster:
         flags = RowFlags.of(order)
         self.orders[i], self.flags[i], self.first[i] = order, flags, first
         self.steady_from[i], self.steady[i] = flags.steady_from, flags.steady
-        # A program that was taken away has a slot too, with nothing in it: the rows are then
-        # marked, which proves that what held before does so no longer.
-        self.slot[i] = NO_SLOT if order.operations or first else 0
+        self.slot[i] = NO_SLOT if order.operations else 0
         self.scaled[i] = any(o.envelope is not None for o in order.operations)
         return i
 

@@ -100,6 +100,15 @@ class _Carrying(_Base):
         if not self.requests:
             self._vagus_news = News([], [], [])
 
+    def _preempt_request(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super()._preempt_request(request, *args, **kwargs)
+        # The cache may take it further than it had come, or hold what a program did that it was
+        # changed to since. Its readouts and marks so far would then not be those of what it is
+        # made of, so it computes its prompt itself. Later on it cannot be taken further, nor
+        # changed where it has been.
+        if not request.num_output_tokens and blocks.course_of(request) is not None:
+            request.skip_reading_prefix_cache = True
+
     def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         # Its policies have its last token still to see.
         self._vagus_ended.append(request.request_id)
