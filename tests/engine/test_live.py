@@ -27,6 +27,10 @@ STORY = "The ferry was late again, and the rain came in sideways under the roof 
 PROMPT = "The letter lay on the kitchen table. She read it twice, then"
 
 
+#: What no runner has a part in. V2 runs in Triton's interpreter here, a second a token.
+frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def small_is_left_clean(small: ServerProcess) -> Iterator[None]:
     """After every test the workers hold nothing."""
@@ -85,6 +89,7 @@ def test_each_program_holds_from_where_it_was_told(
     assert told[0].program_digest == direct.program_digest
 
 
+@frontend_alone
 def test_an_unsteered_request_is_steered_midway(small: ServerProcess, reference: Reference) -> None:
     prompt = tokenise(reference, PROMPT)
     conversation = Conversation(small.channel, spec(prompt, readouts=GENERATION, max_tokens=64))
@@ -154,6 +159,7 @@ def test_preempted_requests_are_computed_anew_as_they_were(
         assert len(response.tokens) == 40
 
 
+@frontend_alone
 def test_what_is_read_changes_with_the_next_token(
     small: ServerProcess, reference: Reference
 ) -> None:
@@ -195,6 +201,7 @@ def refusals(small: ServerProcess, *changes: dict[str, Any], **options: Any) -> 
     return [changed.refusal for changed in conversation.changed]
 
 
+@frontend_alone
 def test_a_refused_change_changes_nothing(small: ServerProcess) -> None:
     def program(*operations: steering_pb2.Operation) -> dict[str, Any]:
         return {"program": steering_pb2.Program(operations=operations)}
@@ -224,6 +231,7 @@ def test_a_refused_change_changes_nothing(small: ServerProcess) -> None:
     assert told[0].code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
+@frontend_alone
 def test_only_the_first_message_starts(small: ServerProcess) -> None:
     conversation = Conversation(small.channel, spec(PROMPT, max_tokens=200))
     conversation.read(1)
@@ -238,6 +246,7 @@ def conversation_start() -> Any:
     return generation_service_pb2.ConverseRequest(start=spec(PROMPT))
 
 
+@frontend_alone
 def test_a_caller_that_leaves_ends_its_request(small: ServerProcess) -> None:
     conversation = Conversation(small.channel, spec(PROMPT, *CALM, max_tokens=300))
     conversation.read(2).steer(*DESPERATE)
@@ -245,12 +254,14 @@ def test_a_caller_that_leaves_ends_its_request(small: ServerProcess) -> None:
     conversation.close()
 
 
+@frontend_alone
 def test_a_caller_may_close_its_side_at_once(small: ServerProcess) -> None:
     conversation = Conversation(small.channel, spec(PROMPT, *CALM, max_tokens=8))
     conversation.close()
     assert len(conversation.finish().tokens) == 8
 
 
+@frontend_alone
 def test_many_changes_of_many_requests_leave_the_others_alone(
     small: ServerProcess, reference: Reference
 ) -> None:

@@ -45,6 +45,10 @@ EVERYTHING = readout_pb2.ReadoutSelection(
 )
 
 
+#: What no runner has a part in. V2 runs in Triton's interpreter here, a second a token.
+frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def small_is_left_clean(small: ServerProcess) -> Iterator[None]:
     """After every test the workers hold nothing."""
@@ -94,6 +98,7 @@ def told_events(
     ]
 
 
+@frontend_alone
 def test_what_is_served(small: ServerProcess) -> None:
     stub = policy_service_pb2_grpc.PolicyServiceStub(small.channel)
     listed = stub.ListPolicies(policy_service_pb2.ListPoliciesRequest())
@@ -109,6 +114,7 @@ def test_what_is_served(small: ServerProcess) -> None:
     assert len(listed.digest) == 64
 
 
+@frontend_alone
 def test_a_policy_that_tells_changes_nothing(small: ServerProcess) -> None:
     before = small.metrics()
     plain = generate(small.channel, asked(PROMPT))
@@ -167,6 +173,7 @@ def test_a_policy_ends_a_request_with_the_token_that_was_chosen(small: ServerPro
     assert whole.text.startswith(ended.text)
 
 
+@frontend_alone
 def test_it_is_told_with_the_token(small: ServerProcess) -> None:
     for message in stream(small.channel, asked(PROMPT, "ends")):
         for event in message.policy_events:
@@ -175,6 +182,7 @@ def test_it_is_told_with_the_token(small: ServerProcess) -> None:
     assert last.finish.policy == "ends"
 
 
+@frontend_alone
 def test_policies_and_changes_work_together(small: ServerProcess, reference: Reference) -> None:
     prompt = reference.tokenizer.encode(PROMPT)
     request = spec(prompt, readouts=EVERYTHING, max_tokens=40)
@@ -203,6 +211,7 @@ def test_policies_and_changes_work_together(small: ServerProcess, reference: Ref
     assert compare_course(reference, SlowCourse(parts), prompt, response)
 
 
+@frontend_alone
 def test_watched_requests_in_a_batch_do_not_disturb_each_other(small: ServerProcess) -> None:
     alone = {name: generate(small.channel, asked(PROMPT, name)) for name in ("tells", "ends")}
     plain = generate(small.channel, asked(PROMPT))
@@ -222,6 +231,7 @@ def test_watched_requests_in_a_batch_do_not_disturb_each_other(small: ServerProc
         ]
 
 
+@frontend_alone
 def test_what_cannot_be_watched_is_refused(small: ServerProcess) -> None:
     refusal = refused(lambda: generate(small.channel, asked(PROMPT, "clams")))
     assert refusal.info.reason == "POLICY_NOT_FOUND"
