@@ -14,17 +14,21 @@ from hypothesis import strategies as st
 from support.fake_server_process import FakeServerProcess
 from support.good_messages import GOOD
 from support.hostile_calls import METHODS, Caller, Outcomes, make_calls
-from support.hostile_frames import ATTACKS, FAULTS, answer, garbled
+from support.hostile_frames import (
+    ATTACKS,
+    FAULTS,
+    NOT_UTF8,
+    answer,
+    garbled,
+)
 from support.waiting import wait_for
 
-#: As numbers of gRPC's: INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED.
+#: As numbers of gRPC's: INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNIMPLEMENTED.
 EXPECTED = {
     "good": "grpc 0",
     "no message": "grpc 3",
     "an empty end": "grpc 3",
     "half a message": "grpc 3",
-    "length of 4 GiB": "grpc 8",
-    "length of 17 MiB": "grpc 8",
     "odd path": "grpc 12",
     "long path": "grpc 12",
     "timeout of nothing": "grpc 4",
@@ -58,7 +62,7 @@ def test_good_messages_are_good(server: FakeServerProcess) -> None:
 def test_every_call_is_answered_and_nothing_stays(server: FakeServerProcess) -> None:
     make_calls(server.target, seed=1, count=50)
     before = held(server)
-    outcomes = make_calls(server.target, seed=2, count=2000)
+    outcomes = make_calls(server.target, seed=2, count=1500)
     assert outcomes.faults == []
     kinds = outcomes.by_code()
     assert kinds["fields"]["OK"] > 100, "hardly any call came through"
@@ -84,10 +88,19 @@ def test_broken_calls_have_their_status(server: FakeServerProcess, attack: str) 
     assert answer(server.target, ATTACKS[attack]()) == EXPECTED[attack]
 
 
+def test_a_path_that_is_not_utf8_ends_its_own_call_alone(server: FakeServerProcess) -> None:
+    """gRPC 1.84 to 1.85.1 stop the whole server there, hence the bound in pyproject.toml."""
+    answer(server.target, ATTACKS[NOT_UTF8]())
+    assert answer(server.target, ATTACKS["good"]()) == "grpc 0"
+
+
 def test_broken_connections_end_alone(server: FakeServerProcess) -> None:
     random = Random(3)
     before = held(server)
-    for attack in [*ATTACKS.values(), *[lambda: garbled(random)] * 30]:
-        assert answer(server.target, attack(), seconds=0.1) not in FAULTS
+    for name, attack in ATTACKS.items():
+        found = answer(server.target, attack(), seconds=0.1)
+        assert found not in FAULTS or name == NOT_UTF8, name
+    for _ in range(30):
+        assert answer(server.target, garbled(random), seconds=0.1) != "grpc 15"
     assert answer(server.target, ATTACKS["good"]()) == "grpc 0"
     wait_for(lambda: held(server) <= before, "the server to forget its connections")

@@ -188,6 +188,9 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "get": lambda: _HELLO + start([(":method", "GET"), *headers()[1:]], "END_STREAM"),
     "no path": lambda: _HELLO + start([f for f in headers() if f[0] != ":path"], "END_STREAM"),
     "odd path": lambda: _HELLO + start(headers(path="no/slash"), "END_STREAM"),
+    "path that is not utf-8": lambda: (
+        _HELLO + start(headers(path="/vagus.v1.XX"), "END_STREAM").replace(b"XX", b"\xa3\xba")
+    ),
     "long path": lambda: _HELLO + start(headers(path="/" + "x" * 5000), "END_STREAM"),
     "other content": lambda: _call(message(), content_type="text/html"),
     "bad timeout": lambda: _call(message(), grpc_timeout="soon"),
@@ -240,9 +243,11 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
         _HELLO + start(headers(), "END_STREAM") + data(message() * 100, "END_STREAM")
     ),
 }
-#: UNKNOWN, UNAVAILABLE and DATA_LOSS, as gRPC numbers them. INTERNAL is not among them: gRPC's core
-#: answers so, before any code of ours, where headers or compressed bytes cannot be decoded.
-FAULTS = {"grpc 2", "grpc 14", "grpc 15"}
+#: UNKNOWN and DATA_LOSS, as gRPC numbers them. INTERNAL and UNAVAILABLE are not among them: gRPC's
+#: core answers so, before any code of ours, where headers or compressed bytes cannot be decoded and
+#: where a connection breaks. Its Python layer says UNKNOWN where a path is not UTF-8.
+FAULTS = {"grpc 2", "grpc 15"}
+NOT_UTF8 = "path that is not utf-8"
 
 
 def garbled(random: Random) -> bytes:
