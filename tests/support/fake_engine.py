@@ -169,7 +169,7 @@ class FakeEngine:
             get_vocab_size=lambda: VOCABULARY,
             architectures=["Fake"],
             dtype="torch.float32",
-            skip_tokenizer_init=False,
+            is_diffusion=False,
         )
         scheduler = SimpleNamespace(max_num_seqs=max_running)
         structured = SimpleNamespace(backend="xgrammar", reasoning_parser="")
