@@ -16,7 +16,20 @@ import numpy as np
 from vagus import AsyncClient, Operation, Readouts, add, verify_receipt
 from vagus import VagusError as CallError
 
-_WORDS = ("the", "rain", "had", "not", "stopped", "and", "they", "were", "late", "so", "we", "waited")
+_WORDS = (
+    "the",
+    "rain",
+    "had",
+    "not",
+    "stopped",
+    "and",
+    "they",
+    "were",
+    "late",
+    "so",
+    "we",
+    "waited",
+)
 #: Spread of the lengths: a third of them is above 1.5 times the median.
 _SIGMA = 0.8
 _LONGEST = 6.0

@@ -85,7 +85,8 @@ def _stopped(target: str, request: bytes) -> socket.socket:
 
 async def _read(channel: grpc.aio.Channel, request: bytes, gaps: list[float]) -> None:
     last = None
-    async for _ in channel.unary_stream(_METHOD)(request):
+    method: Any = channel.unary_stream(_METHOD)
+    async for _ in method(request):
         now = time.perf_counter()
         if last is not None:
             gaps.append(now - last)
