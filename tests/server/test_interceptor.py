@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ from support.bare_service import Service, stream, unary
 from support.refusals import Refused, check_form, refused
 from vagus_server.engine.running import EngineUnavailable, ReceiptMismatch
 from vagus_server.errors import ApiError
+from vagus_server.services import interceptor
 from vagus_server.services.context import current_call
 from vagus_server.steering.receipt import Mismatch
 
@@ -103,6 +105,46 @@ def test_wrong_messages_never_reach_a_handler() -> None:
         call = service.call(lambda c: refused(lambda: unary(c, data)))  # noqa: B023
         assert asyncio.run(call).info.reason == reason
     assert service.counted("GetModel") == {"INVALID_ARGUMENT": 1, "UNIMPLEMENTED": 1}
+
+
+def test_a_call_without_its_message_is_answered() -> None:
+    async def act(request: Any) -> None:
+        raise AssertionError("reached")
+
+    def call(channel: grpc.Channel) -> list[bytes]:
+        method = channel.stream_stream("/vagus.v1.ModelService/GetModel")
+        return list(method(iter(()), timeout=30))
+
+    service = Service(act)
+    refusal = asyncio.run(service.call(lambda c: refused(lambda: call(c))))
+    assert (refusal.code, refusal.info.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "FIELD_INVALID",
+    )
+    assert service.counted("GetModel") == {"INVALID_ARGUMENT": 1}
+
+
+def test_a_message_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(request: Any) -> None:
+        raise AssertionError("reached")
+
+    def call(channel: grpc.Channel) -> list[bytes]:
+        over = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            over.wait(30)
+            yield from ()
+
+        method = channel.stream_stream("/vagus.v1.ModelService/GetModel")
+        try:
+            return list(method(nothing(), timeout=30))
+        finally:
+            over.set()
+
+    monkeypatch.setattr(interceptor, "_MESSAGE_SECONDS", 0.05)
+    refusal = asyncio.run(Service(act).call(lambda c: refused(lambda: call(c))))
+    assert refusal.info.reason == "DEADLINE_PASSED"
+    assert refusal.info.metadata["stage"] == "message"
 
 
 @pytest.mark.parametrize(("cancel", "code"), [(True, "CANCELLED"), (False, "DEADLINE_EXCEEDED")])

@@ -27,6 +27,8 @@ from vagus_server.plugin.programs import measured_steps
 from vagus_server.plugin.wire import OVER, Order, Switch
 
 VOCABULARY = 1024
+_TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+_COMPILED = jinja2.Template(_TEMPLATE)
 
 
 def without_vllm() -> None:
@@ -41,7 +43,7 @@ class Tokenizer:
     """A token per character."""
 
     is_fast = True
-    chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+    chat_template = _TEMPLATE
 
     def get_vocab(self) -> dict[str, int]:
         return {chr(i): i for i in range(VOCABULARY)}
@@ -61,7 +63,7 @@ class Tokenizer:
     ) -> str:
         if any(m["role"] == "system" for m in messages[1:]):
             raise jinja2.TemplateError("a system turn that is not the first")
-        text = jinja2.Template(self.chat_template).render(messages=messages)
+        text = _COMPILED.render(messages=messages)
         return text + "<assistant>" * add_generation_prompt
 
 
@@ -169,7 +171,7 @@ class FakeEngine:
             get_vocab_size=lambda: VOCABULARY,
             architectures=["Fake"],
             dtype="torch.float32",
-            skip_tokenizer_init=False,
+            is_diffusion=False,
         )
         scheduler = SimpleNamespace(max_num_seqs=max_running)
         structured = SimpleNamespace(backend="xgrammar", reasoning_parser="")

@@ -26,7 +26,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PATH = "/vagus.v1.ModelService/GetModel"
 _SECONDS = 20.0
 
@@ -84,7 +84,7 @@ def raw(kind: int, payload: bytes, flags: int = 0, stream: int = 1, length: int 
     return struct.pack(">I", size)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-_HELLO = _PREFACE + SettingsFrame(0).serialize()
+_HELLO = PREFACE + SettingsFrame(0).serialize()
 
 
 def _call(body: bytes, **other: str) -> bytes:
@@ -168,7 +168,7 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "good": lambda: _call(message()),
     "no preface": lambda: b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "tls": lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
-    "half a preface": lambda: _PREFACE[:10],
+    "half a preface": lambda: PREFACE[:10],
     "half a header": lambda: _HELLO + start(headers())[:-20],
     "headers alone": lambda: _HELLO + start(headers()),
     "headers without an end": lambda: _HELLO + _frame(HeadersFrame, (), data=block(headers())[:30]),
@@ -217,8 +217,8 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     ),
     "frame of 16 MiB": lambda: _HELLO + raw(0, b"x" * 100, length=2**24 - 1),
     "unknown frame": lambda: _HELLO + raw(0x42, b"x" * 100) + _call(message())[len(_HELLO) :],
-    "bad settings": lambda: _PREFACE + raw(4, b"\0\4\xff\xff\xff\xff", stream=0),
-    "settings of 5 bytes": lambda: _PREFACE + raw(4, b"\0" * 5, stream=0),
+    "bad settings": lambda: PREFACE + raw(4, b"\0\4\xff\xff\xff\xff", stream=0),
+    "settings of 5 bytes": lambda: PREFACE + raw(4, b"\0" * 5, stream=0),
     "flood of settings": lambda: _HELLO + SettingsFrame(0).serialize() * 2000,
     "flood of pings": lambda: _HELLO + PingFrame(0, b"x" * 8).serialize() * 2000,
     "flood of resets": lambda: (
@@ -258,5 +258,5 @@ def garbled(random: Random) -> bytes:
         if len(sent) > len(_HELLO):
             sent[random.randrange(len(_HELLO), len(sent))] = random.randrange(256)
     if random.random() < 0.2:
-        del sent[random.randrange(len(_PREFACE), max(len(sent), len(_PREFACE) + 1)) :]
+        del sent[random.randrange(len(PREFACE), max(len(sent), len(PREFACE) + 1)) :]
     return bytes(sent)
