@@ -75,7 +75,7 @@ def run(target: str, rate: float, seconds: float, mix: Mix, seed: int) -> dict[s
 async def _run(target: str, rate: float, seconds: float, mix: Mix, seed: int) -> dict[str, Any]:
     random, seen = Random(seed), _Seen()
     # No retries: each request counts for what it met.
-    async with AsyncClient(target, retry=None) as client:
+    async with AsyncClient(target, max_retries=0) as client:
         start = time.perf_counter()
         at, tasks = random.expovariate(rate), list[asyncio.Task[None]]()
         late: list[float] = []

@@ -34,7 +34,7 @@ def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict
                 raise RuntimeError("a good call is not answered any more")
             done = part * (calls // _PARTS + connections // _PARTS)
             samples.append({"requests": done, **server.held()})
-            print(samples[-1], file=sys.stderr, flush=True)
+            print(samples[-1], total.by_code(), file=sys.stderr, flush=True)
         time.sleep(1)
         samples.append({"requests": done, **server.held()})
         tracebacks = sum("Traceback" in line for line in server.log)

@@ -53,7 +53,8 @@ class _Requests:
             pass
 
     async def cancelled(self, channel: grpc.aio.Channel) -> None:
-        call = channel.unary_stream(f"{_SERVICE}StreamGenerate")(self._generate[0])
+        method: Any = channel.unary_stream(f"{_SERVICE}StreamGenerate")
+        call = method(self._generate[0])
         await call.read()
         call.cancel()
 
