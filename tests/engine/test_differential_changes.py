@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from support.calls import VECTOR, add
 from support.offline import Batch, Change, other_process
 from support.random_programs import operations
 from support.small_pack import NAMES, small_pack
@@ -107,36 +106,3 @@ def test_changes(engine: str, tmp_path: Path) -> None:
             changed += len(result.parts) > 1
     assert sure > len(drawn), "too many gates are too close to call"
     assert changed > len(drawn), "too few requests were changed"
-
-
-def test_requests_preempted_in_their_prompt_are_proved_by_what_they_computed_last(
-    tmp_path: Path,
-) -> None:
-    """Two requests begin one text together; one is put off, and the other fills the cache.
-
-    What the first had computed before no longer counts: its tokens would come from the cache,
-    further on than it had been, or under the program that it was changed to meanwhile.
-    """
-    calm, sad = (
-        steering_pb2.Program(operations=[add(name, 0.4, (site,), VECTOR)])
-        for name, site in (("calm", 0), ("sad", 2))
-    )
-    prompt = (TEXTS[0] * 2)[:80]
-    drawn = [
-        Batch([(prompt, calm)] * 2, 6, cache=True),
-        Batch([(prompt, sad), (prompt, calm)], 6, changes=[Change(3, 1, sad)], cache=True),
-    ]
-    write_tiny_model("Llama", tmp_path)
-    with other_process() as serve:
-        served = serve(
-            tmp_path,
-            PACK,
-            *drawn,
-            max_model_len=96,
-            engine_options={"num_gpu_blocks_override": 4, "long_prefill_token_threshold": 16},
-        )
-    reference = tiny_reference(tmp_path, PACK)
-    for results in served:
-        starts = [start for start, _ in results[1].passes]
-        assert starts != sorted(starts), "it was not preempted: the test tests nothing"
-        assert all(check_changed(reference, result) for result in results)
