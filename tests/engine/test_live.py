@@ -69,7 +69,9 @@ def test_each_program_holds_from_where_it_was_told(
         ("set", SET),
         ("rising", [faded(), *CALM]),
     ]
-    request = spec(prompt, *DESPERATE, readouts=EVERYTHING, max_tokens=96)
+    # Enough that the last change comes in time though its sender is slow; V2 is slower here.
+    tokens = 96 if small.runner == 1 else 40
+    request = spec(prompt, *DESPERATE, readouts=EVERYTHING, max_tokens=tokens)
     conversation = Conversation(small.channel, request)
     for n, (name, operations) in enumerate(plan):
         conversation.read(6 + 8 * n).steer(*operations, id=name)
