@@ -48,7 +48,7 @@ class _Requests:
         await channel.unary_unary(f"{_SERVICE}Generate")(self._random.choice(self._generate))
 
     async def stream(self, channel: grpc.aio.Channel) -> None:
-        call = channel.unary_stream(f"{_SERVICE}StreamGenerate")
+        call: Any = channel.unary_stream(f"{_SERVICE}StreamGenerate")
         async for _ in call(self._random.choice(self._generate)):
             pass
 
@@ -62,8 +62,8 @@ class _Requests:
         await channel.unary_unary("/vagus.v1.ReadoutService/ReadText")(self._read)
 
     async def converse(self, channel: grpc.aio.Channel) -> None:
-        call = channel.stream_stream(f"{_SERVICE}Converse")(iter(self._conversation))
-        async for _ in call:
+        method: Any = channel.stream_stream(f"{_SERVICE}Converse")
+        async for _ in method(iter(self._conversation)):
             pass
 
     async def run(self, count: int, concurrency: int) -> list[float]:
