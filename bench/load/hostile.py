@@ -30,7 +30,7 @@ def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict
             total.faults += outcomes.faults
             for _ in range(connections // _PARTS):
                 answers[answer(server.target, garbled(random), seconds=0.02)] += 1
-            if answer(server.target, ATTACKS["good"]()) != "grpc 0":
+            if answer(server.target, ATTACKS["good"](), seconds=30) != "grpc 0":
                 raise RuntimeError("a good call is not answered any more")
             done = part * (calls // _PARTS + connections // _PARTS)
             samples.append({"requests": done, **server.held()})

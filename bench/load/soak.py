@@ -63,8 +63,7 @@ class _Requests:
 
     async def converse(self, channel: grpc.aio.Channel) -> None:
         method: Any = channel.stream_stream(f"{_SERVICE}Converse")
-        call = method(iter(self._conversation))
-        async for _ in call:
+        async for _ in method(iter(self._conversation)):
             pass
 
     async def run(self, count: int, concurrency: int) -> list[float]:

@@ -85,13 +85,13 @@ def test_any_message_is_answered(server: FakeServerProcess, random: Random) -> N
 
 @pytest.mark.parametrize("attack", EXPECTED)
 def test_broken_calls_have_their_status(server: FakeServerProcess, attack: str) -> None:
-    assert answer(server.target, ATTACKS[attack]()) == EXPECTED[attack]
+    assert answer(server.target, ATTACKS[attack](), seconds=30) == EXPECTED[attack]
 
 
 def test_a_path_that_is_not_utf8_ends_its_own_call_alone(server: FakeServerProcess) -> None:
     """gRPC 1.84 to 1.85.1 stop the whole server there, hence the bound in pyproject.toml."""
     answer(server.target, ATTACKS[NOT_UTF8]())
-    assert answer(server.target, ATTACKS["good"]()) == "grpc 0"
+    assert answer(server.target, ATTACKS["good"](), seconds=30) == "grpc 0"
 
 
 def test_broken_connections_end_alone(server: FakeServerProcess) -> None:
@@ -102,5 +102,5 @@ def test_broken_connections_end_alone(server: FakeServerProcess) -> None:
         assert found not in FAULTS or name == NOT_UTF8, name
     for _ in range(30):
         assert answer(server.target, garbled(random), seconds=0.1) != "grpc 15"
-    assert answer(server.target, ATTACKS["good"]()) == "grpc 0"
+    assert answer(server.target, ATTACKS["good"](), seconds=30) == "grpc 0"
     wait_for(lambda: held(server) <= before, "the server to forget its connections")
