@@ -76,17 +76,18 @@ class _Carrying(_Base):
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
         """As vLLM's, with the news since the last outputs attached."""
         step: Step | None = getattr(model_runner_output, STEP, None)
-        watched = {}
+        watches, several = self._vagus_watches, list[Any]()
         if step is not None:
             self._vagus_news.steps.append(step)
-            if len(self._vagus_watches):
-                mine = (id for id in step.ids if id in self._vagus_watches)
-                watched = {id: self.requests[id] for id in mine if id in self.requests}
+            if len(watches):
+                # Fetched now: those that end with this step are not known any more after it.
+                found = map(self.requests.get, watches.several(step))
+                several = [request for request in found if request is not None]
         results = super().update_from_output(scheduler_output, model_runner_output)
-        if step is not None and watched:
-            ends = {id: request.num_tokens - 1 for id, request in watched.items()}
-            for crossing in self._vagus_watches.see(step, ends):
-                self._act(watched[crossing.id], crossing)
+        if step is not None and len(watches):
+            ends = {request.request_id: request.num_tokens - 1 for request in several}
+            for crossing in watches.see(step, ends):
+                self._act(crossing)
         if self._vagus_news:
             self._attach(results)
         return results
@@ -147,27 +148,27 @@ class _Carrying(_Base):
         extra = sum(len(c.digests) for c in courses if c is not None and c.changed)
         return extra < self._vagus_room
 
-    def _act(self, request: Any, crossing: Crossing) -> None:
+    def _act(self, crossing: Crossing) -> None:
         """What a policy's crossing leads to, if the request goes on."""
-        course = blocks.course_of(request)
-        assert course is not None
-        failed, begins, policy = False, crossing.begins, crossing.policy
-        asked = course.base.policies[policy]
-        going = request.request_id in self.requests and not request.is_finished()
-        stops = going and begins and asked.stops
-        if stops:
-            self.finish_requests(request.request_id, RequestStatus.FINISHED_ABORTED)
-        elif going and asked.operations:
-            start = frontier(request, self._vagus_in_flight)
-            if begins and not self._vagus_has_room():
-                failed = True
-            elif begins:
-                self._turn(request, course, start, course.begin(policy, start))
-            elif policy in course.acting:
-                self._turn(request, course, start, course.cease(policy, start))
-        self._vagus_news.sightings.append(
-            Sighting(crossing.id, policy, begins, crossing.position, crossing.value, stops, failed)
-        )
+        failed = stops = False
+        request = self.requests.get(crossing.id)
+        if request is not None and not request.is_finished():
+            course = blocks.course_of(request)
+            assert course is not None
+            begins, policy = crossing.begins, crossing.policy
+            asked = course.base.policies[policy]
+            stops = begins and asked.stops
+            if stops:
+                self.finish_requests(crossing.id, RequestStatus.FINISHED_ABORTED)
+            elif asked.operations:
+                start = frontier(request, self._vagus_in_flight)
+                if begins and not self._vagus_has_room():
+                    failed = True
+                elif begins:
+                    self._turn(request, course, start, course.begin(policy, start))
+                elif policy in course.acting:
+                    self._turn(request, course, start, course.cease(policy, start))
+        self._vagus_news.sightings.append(Sighting(*crossing, stops, failed))
 
     def _turn(self, request: Any, course: Course, start: int, order: Order) -> None:
         """Tells of a change, and keys the blocks by it that are not full yet."""

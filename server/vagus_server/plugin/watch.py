@@ -6,6 +6,7 @@ policies are looked at together.
 """
 
 from collections.abc import Mapping
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +24,6 @@ class Crossing(NamedTuple):
     begins: bool
     position: int
     value: float
-
-
-class _Seen(NamedTuple):
-    """A row that counts: whose, and where it lies."""
-
-    id: str
-    entry: int
-    position: int
-    row: int
 
 
 class _Group:
@@ -68,11 +60,21 @@ class _Group:
         """Forgets a request."""
         self._free.append(index)
 
-    def see(self, seen: list[_Seen], readouts: np.ndarray) -> list[Crossing]:
-        """One token of each of some requests."""
-        who = np.array([one.entry for one in seen])
-        rows = np.array([one.row for one in seen])[:, None]
-        z = (readouts[rows, self._sites, self._concepts, _AFTER] - self._means) * self._scales
+    def see(
+        self, who: np.ndarray, rows: np.ndarray, readouts: np.ndarray
+    ) -> list[tuple[int, int, bool, float]]:
+        """One token of each of some requests.
+
+        Args:
+            who: their indices here.
+            rows: where their readouts lie.
+            readouts: [rows, readout sites, concepts, 2].
+
+        Returns:
+            Of each crossing: which of `who`, which policy, whether it begins, the smoothed z.
+        """
+        z = readouts[rows[:, None], self._sites, self._concepts, _AFTER] - self._means
+        z *= self._scales
         self._tokens[who] += 1
         tokens = self._tokens[who][:, None]
         before, acting = self._smoothed[who], self._acting[who]
@@ -83,7 +85,7 @@ class _Group:
         ceases = acting & (smoothed < self._cease)
         self._smoothed[who], self._acting[who] = smoothed, (acting | begins) & ~ceases
         return [
-            Crossing(seen[j].id, k, bool(begins[j, k]), seen[j].position, float(smoothed[j, k]))
+            (j, k, bool(begins[j, k]), float(smoothed[j, k]))
             for j, k in np.argwhere(begins | ceases).tolist()
         ]
 
@@ -91,73 +93,113 @@ class _Group:
 class Watches:
     """The policies of all running requests.
 
+    What most requests bring in a step, one row, is looked at for all of them at once.
+
     Args:
         row_shape: readout sites, concepts, 2.
     """
 
     def __init__(self, row_shape: tuple[int, int, int]) -> None:
         self._row_shape = row_shape
-        self._groups: dict[tuple[OrderPolicy, ...], _Group] = {}
-        self._of: dict[str, tuple[_Group, int]] = {}
-        #: The next position that counts, by request.
-        self._next: dict[str, int] = {}
+        self._groups: list[_Group] = []
+        self._number: dict[tuple[OrderPolicy, ...], int] = {}
+        self._index: dict[str, int] = {}
+        self._free: list[int] = []
+        #: By request: the next position that counts; its group, and its index there.
+        self._next = np.zeros(0, dtype=np.int64)
+        self._group = np.zeros(0, dtype=np.int64)
+        self._entry = np.zeros(0, dtype=np.int64)
 
     def __contains__(self, request_id: str) -> bool:
-        return request_id in self._of
+        return request_id in self._index
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._index)
 
     def add(self, request_id: str, policies: tuple[OrderPolicy, ...], position: int) -> None:
         """Watches a request from a position on: its last prompt token's."""
-        if request_id not in self._of:
-            group = self._groups.setdefault(policies, _Group(policies))
-            self._of[request_id] = group, group.add()
-            self._next[request_id] = position
+        if request_id in self._index:
+            return
+        number = self._number.get(policies)
+        if number is None:
+            number = self._number[policies] = len(self._groups)
+            self._groups.append(_Group(policies))
+        if not self._free:
+            before = len(self._next)
+            size = max(16, 2 * before)
+            self._free = list(range(size - 1, before - 1, -1))
+            for name in ("_next", "_group", "_entry"):
+                setattr(self, name, np.resize(getattr(self, name), size))
+        i = self._index[request_id] = self._free.pop()
+        self._next[i], self._group[i] = position, number
+        self._entry[i] = self._groups[number].add()
 
     def remove(self, request_id: str) -> None:
         """Forgets a request."""
-        if request_id in self._of:
-            group, index = self._of.pop(request_id)
-            group.remove(index)
-            del self._next[request_id]
-        if not self._of:
-            self._groups.clear()  # policies of earlier configurations do not pile up
+        i = self._index.pop(request_id, None)
+        if i is None:
+            return
+        self._groups[self._group[i]].remove(int(self._entry[i]))
+        self._free.append(i)
+        if not self._index:
+            # Policies of earlier configurations do not pile up.
+            self._groups.clear()
+            self._number.clear()
+
+    def several(self, step: Step) -> list[str]:
+        """The watched requests of which a step has more than one row."""
+        counts = step.array("spans", -1, 5)[:, 2]
+        return [id for j in np.flatnonzero(counts > 1) if (id := step.ids[j]) in self._index]
 
     def see(self, step: Step, ends: Mapping[str, int]) -> list[Crossing]:
-        """Looks at what a step has read, in the order of its tokens.
+        """Looks at what a step has read, in the order of each request's tokens.
 
         Args:
             step: what one pass did.
-            ends: by watched request, one past the last position that stands: drafts that were
+            ends: of each of `several`, one past the last position that stands: drafts that were
                 rejected do not count, nor what was cut away behind a stop string.
         """
-        waves: list[dict[_Group, list[_Seen]]] = []
-        positions, read = step.array("positions", -1).tolist(), 0
-        for request_id, (_, _, count, _, _) in zip(
-            step.ids, step.array("spans", -1, 5).tolist(), strict=True
-        ):
-            first, read = read, read + count
-            if request_id not in ends or request_id not in self._of:
-                continue
-            group, index = self._of[request_id]
-            wave = 0
-            for row in range(first, read):
-                position = positions[row]
-                if position != self._next[request_id] or position >= ends[request_id]:
-                    continue
-                self._next[request_id] += 1
+        who = np.fromiter(map(self._index.get, step.ids, repeat(-1)), np.int64, len(step.ids))
+        counts = step.array("spans", -1, 5)[:, 2].astype(np.int64)
+        first = np.cumsum(counts) - counts
+        positions = step.array("positions", -1)
+        single = np.flatnonzero((who >= 0) & (counts == 1))
+        single = single[positions[first[single]] == self._next[who[single]]]
+        self._next[who[single]] += 1
+        waves: list[list[tuple[int, int]]] = []
+        for j in np.flatnonzero((who >= 0) & (counts > 1)).tolist():
+            rows = range(int(first[j]), int(first[j] + counts[j]))
+            for wave, row in enumerate(
+                self._standing(who[j], ends.get(step.ids[j], 0), positions, rows)
+            ):
                 if wave == len(waves):
-                    waves.append({})
-                one = _Seen(request_id, index, position, row)
-                waves[wave].setdefault(group, []).append(one)
-                wave += 1
-        if not waves:
-            return []
+                    waves.append([])
+                waves[wave].append((j, row))
+        found: list[Crossing] = []
         readouts = step.array("readouts", len(positions), *self._row_shape)
-        return [
-            crossing
-            for wave_of in waves
-            for group, seen in wave_of.items()
-            for crossing in group.see(seen, readouts)
-        ]
+        parts = [np.stack([single, first[single]]), *(np.array(wave).T for wave in waves)]
+        for part in parts:
+            requests, rows_of = part[0], part[1]
+            groups = self._group[who[requests]]
+            for number in np.unique(groups).tolist():
+                mine = groups == number
+                asked, rows_here = requests[mine], rows_of[mine]
+                entries = self._entry[who[asked]]
+                found += [
+                    Crossing(
+                        step.ids[asked[n]], policy, begins, int(positions[rows_here[n]]), value
+                    )
+                    for n, policy, begins, value in self._groups[number].see(
+                        entries, rows_here, readouts
+                    )
+                ]
+        return found
+
+    def _standing(self, i: int, end: int, positions: np.ndarray, rows: range) -> list[int]:
+        """The rows of a request that count now, in order."""
+        standing = []
+        for row in rows:
+            if positions[row] == self._next[i] < end:
+                self._next[i] += 1
+                standing.append(row)
+        return standing
