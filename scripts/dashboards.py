@@ -81,7 +81,7 @@ def newsroom(client: Client, turn: int, late: bool) -> object:
 
 def school(client: Client, turn: int, late: bool) -> object:
     """Steers different concepts in turn; asks for one that does not exist now and then."""
-    name = ("happy", "curious", "proud", "sad", "hapy")[turn % 5]
+    name = ("happy", "grateful", "proud", "sad", "hapy")[turn % 5]
     dose = 0.2 if late else 0.1
     return client.generate("Tell me of your day.", program=[add(name, dose)], max_tokens=24)
 

@@ -4,12 +4,15 @@ import json
 import re
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+
+from support.waiting import wait_for
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 
@@ -46,12 +49,20 @@ class PrometheusProcess:
                 self.url = f"http://{found[1]}"
                 # Whatever it says later must not fill the pipe.
                 threading.Thread(target=lambda: list(output), daemon=True).start()
+                wait_for(self._ready, "Prometheus to open its data", 120)
                 return self
         raise RuntimeError("Prometheus did not start:\n" + log)
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(30)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as page:
+                return bool(page.status == 200)
+        except urllib.error.HTTPError:
+            return False
 
     def get(self, path: str, **arguments: str) -> Any:
         """`data` of an answer of its API."""
