@@ -9,6 +9,7 @@ memory of the extraction after few texts and after all.
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -69,8 +70,6 @@ def vagus(model: Path, dtype: str, kv_cache_gib: float) -> Run:
 
 def serve(pipe: Connection, make: Callable[..., Run], arguments: tuple[Any, ...]) -> None:
     """Answers each list of texts with the seconds it took and the peak memory in MiB."""
-    import os
-
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     run = make(*arguments)
     pipe.send("ready")
@@ -83,6 +82,7 @@ def serve(pipe: Connection, make: Callable[..., Run], arguments: tuple[Any, ...]
 
 def main() -> None:
     """Measures and prints."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="folder; default: the bundled model")
     parser.add_argument("--texts", type=int, default=128, help="stories per round")

@@ -1,6 +1,7 @@
 """Pictures of valence and arousal."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from vagus_server.evaluate.evidence import Evidence
 from vagus_server.evaluate.pictures import BLUE, GREY, VIOLET, canvas, mark_site
@@ -24,11 +25,26 @@ def plane(
         missing = np.isnan(colours)
         axes.scatter(x[missing], y[missing], s=9, color="#bbbbbb")
         points = axes.scatter(x, y, s=14, c=colours, cmap="RdBu", vmin=-3, vmax=3)
-        for i, name in enumerate(e.names):
-            axes.annotate(name, (x[i], y[i]), fontsize=5, xytext=(2, 2), textcoords="offset points")
+        _label(axes, x, y, e.names)
         axes.set(xlabel=f"PC1 ({share[0]:.0%})", ylabel=f"PC2 ({share[1]:.0%})")
         drawn.figure.colorbar(points, ax=axes, shrink=0.6, label="valence (VADER); grey: none")
-    return drawn.picture("components", "Concepts on the two leading components.")
+    return drawn.picture(
+        "components", "Concepts on the two leading components; in the crowd not all are named."
+    )
+
+
+def _label(axes: Axes, x: np.ndarray, y: np.ndarray, names: list[str]) -> None:
+    """Names beside their points, the outermost first; those without room are left out."""
+    width, height = np.ptp(x) / 420, np.ptp(y) / 40
+    taken: list[tuple[float, float, float]] = []
+    for i in np.argsort(-(((x - x.mean()) / x.std()) ** 2 + ((y - y.mean()) / y.std()) ** 2)):
+        end = x[i] + width * (4 * len(names[i]) + 4)
+        if any(a < end and x[i] < b and abs(y[i] - h) < height for a, b, h in taken):
+            continue
+        taken.append((x[i], end, y[i]))
+        axes.annotate(
+            names[i], (x[i], y[i]), fontsize=6, xytext=(3, -2), textcoords="offset points"
+        )
 
 
 def scatter(read: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[Picture]:

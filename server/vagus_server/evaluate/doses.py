@@ -112,7 +112,8 @@ def _picture(e: Evidence) -> Picture:
                 axes.plot(at, message, color=colour, lw=0.9, linestyle="--")
             axes.set_xticks(at, [f"{value:g}" for value in dose.values], fontsize=7)
             axes.set(xlabel=dose.unit, ylabel="z")
-            axes.legend(fontsize=7)
+            # Above the panel: inside, it would lie on the lines of one dose or another.
+            axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         for axes in drawn.axes[len(doses) :]:
             axes.set_axis_off()
     return drawn.picture(

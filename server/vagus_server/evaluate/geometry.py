@@ -67,6 +67,10 @@ def check(evidence: Evidence, clusters: Clusters, true: Halves, null: list[Halve
     )
 
 
+#: Cosines of unlike concepts are small: colours up to 1 would show the diagonal alone.
+_COLOUR_LIMIT = 0.6
+
+
 def _agreement(halves: Halves, index: int) -> float:
     first, second = cosines(halves.first[index]), cosines(halves.second[index])
     return pearson(off_diagonal(first), off_diagonal(second))
@@ -87,9 +91,12 @@ def _picture(e: Evidence, between: np.ndarray, clusters: Clusters) -> Picture:
     font = 7 if len(names) < 60 else 3.6
     with canvas(size=(size + 0.8, size)) as drawn:
         axes = drawn.axes[0]
-        image = matrix(axes, between[np.ix_(order, order)], names, 1.0, font=font)
+        image = matrix(axes, between[np.ix_(order, order)], names, _COLOUR_LIMIT, font=font)
         for edge in np.cumsum([len(m) for m in clusters.members])[:-1] - 0.5:
             axes.axhline(edge, color="black", linewidth=0.4)
             axes.axvline(edge, color="black", linewidth=0.4)
-        drawn.figure.colorbar(image, ax=axes, shrink=0.6, label="cosine")
-    return drawn.picture("cosines", "Cosine of each concept with each, cluster by cluster.")
+        drawn.figure.colorbar(image, ax=axes, shrink=0.6, label="cosine", extend="both")
+    return drawn.picture(
+        "cosines",
+        "Cosine of each concept with each, cluster by cluster; 0.6 and more have one colour.",
+    )
