@@ -143,7 +143,8 @@ CASES: list[tuple[str, Message, Refusal, dict[str, str]]] = [
     ("bad exception", added(scope=steering_pb2.Scope(**{"except": [ScopeRule(phase=0)]})), BAD,
      {"field": f"{OPERATION}.scope.except[0].phase"}),
     # Not served yet, never ignored
-    ("several continuations", sample(n=2), NOT_YET, {"field": f"{SAMPLING}.n"}),
+    ("too many continuations", sample(n=17), BAD, {"field": f"{SAMPLING}.n", "value": "17"}),
+    ("greedy continuations", sample(n=2, temperature=0), BAD, {"field": f"{SAMPLING}.n"}),
     ("empty rule", scoped(), BAD, {"field": f"{OPERATION}.scope.include[0].rule"}),
     ("no phase", scoped(phase=0), BAD, {"field": f"{OPERATION}.scope.include[0].phase"}),
     ("unknown phase", scoped(phase=12), BAD, {"value": "12"}),
