@@ -142,7 +142,15 @@ def test_every_rule_and_every_panel_has_its_data(scraped: PrometheusProcess) -> 
     for group in scraped.get("rules")["groups"]:
         for rule in group["rules"]:
             assert rule["health"] == "ok", rule
-    assert scraped.get("alerts")["alerts"] == []
+    # Others depend on how busy the machine is.
+    firing = {alert["labels"]["alertname"] for alert in scraped.get("alerts")["alerts"]}
+    assert not firing & {"VagusReceiptFailed", "VagusCanaryFailed", "VagusReadoutNotFinite"}
+    assert empty_panels(scraped) == EMPTY
+
+
+def empty_panels(prometheus: PrometheusProcess) -> set[str]:
+    """Panels of which no query has a result."""
+    empty = set()
     values = {"$__rate_interval": "1m", "$job": "vagus", "$tenant": ".*", "$concept": ".*"}
     values["$few"] = "calm|desperate"
     for file in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json")):
@@ -152,9 +160,10 @@ def test_every_rule_and_every_panel_has_its_data(scraped: PrometheusProcess) -> 
                 expr = target["expr"]
                 for name, value in values.items():
                     expr = expr.replace(name, value)
-                found |= scraped.query(expr)
-            name = f"{file.stem}: {panel['title']}"
-            assert bool(found) == (name not in EMPTY), name
+                found |= prometheus.query(expr)
+            if not found:
+                empty.add(f"{file.stem}: {panel['title']}")
+    return empty
 
 
 def test_what_prometheus_counts_is_what_happened(
