@@ -24,7 +24,7 @@ def test_a_drain_loses_no_accepted_request(model_folder: object) -> None:
     with (
         ServerProcess(
             *("--eager", "--max-model-len", "2048", "--max-running", "2"),
-            *("--drain-seconds", "600", "--max-wait", "600"),
+            *("--drain-seconds", "600", "--max-wait", "600", "--metric-concepts", "calm"),
         ) as server,
         ThreadPoolExecutor(LOAD) as pool,
     ):
