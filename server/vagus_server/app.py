@@ -31,6 +31,7 @@ from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
 from vagus_server.engine.settings import EngineSettings
 from vagus_server.metrics.metrics import Metrics
+from vagus_server.metrics.page import metrics_app
 from vagus_server.models.fingerprint import model_fingerprint
 from vagus_server.packs.pack import Pack, PackError
 from vagus_server.services.answer import MAX_MESSAGE_BYTES
@@ -201,6 +202,7 @@ class App:
         self.metrics_port: int | None = None
         if settings.metrics_port is not None:
             self._metrics_server, _ = start_http_server(settings.metrics_port, settings.host)
+            self._metrics_server.set_app(metrics_app())
             self.metrics_port = self._metrics_server.server_port
         await self.server.start()
         await set_health(self.health, True)
