@@ -23,10 +23,7 @@ pytestmark = pytest.mark.engine
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TOKENS = 12
 #: Nothing of the kind happens in this run.
-EMPTY = {
-    "vagus_service: Preemptions",
-    "vagus_steering: Policies",
-}
+EMPTY = {"vagus_steering: Policies"}
 
 
 class Observed:

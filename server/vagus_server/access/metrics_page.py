@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from vagus_server.access.access import Access
@@ -20,6 +20,7 @@ from vagus_server.access.certificates import Certificates
 from vagus_server.access.reload import Reloaded
 from vagus_server.access.scopes import Scope
 from vagus_server.errors import ApiError
+from vagus_server.metrics.page import metrics_app
 
 logger = logging.getLogger("vagus.server")
 
@@ -53,7 +54,7 @@ class MetricsPage:
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
             context = staticmethod(tls) if tls is not None else None
 
-        page = _guarded(make_wsgi_app(registry), access)
+        page = _guarded(metrics_app(registry), access)
         self._server = make_server(host, port, page, Server, _Silent)
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
