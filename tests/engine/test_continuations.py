@@ -9,7 +9,7 @@ from vagus.v1 import readout_pb2
 pytestmark = pytest.mark.engine
 
 PROMPT = "The letter lay on the kitchen table. She read it twice, then"
-READ = readout_pb2.ReadoutSelection(prompt=True, generation=True, raw=True)
+READ = readout_pb2.ReadoutSelection(prompt=True, generation=True, before=True, after=True, raw=True)
 
 
 def test_each_is_what_its_own_seed_gives(server: object) -> None:
