@@ -19,7 +19,9 @@ from vagus.cli._color import Painter, z_style
 
 PROMPT = "Write a short diary entry about today."
 CONCEPT = "desperate"
-STRENGTH = 0.25
+#: Doses at two sites each, low enough for the text to hold together on the bundled model.
+CALM = [add("calm", 0.12, sites=[13, 15])]
+DESPERATE = [add("desperate", 0.15, sites=[12, 15])]
 #: Greedy, and kept from going round in circles, as small models do.
 SAMPLING: SamplingOptions = {"temperature": 0, "repetition_penalty": 1.15, "max_tokens": 56}
 
@@ -58,14 +60,16 @@ def summary(column: Column) -> str:
     assert result is not None
     assert result.turn is not None
     z = result.turn.z
-    line = f"{column.title:<22} mean z: calm {z['calm']:+.2f}, desperate {z['desperate']:+.2f}"
+    line = f"{column.title:<25} mean z: calm {z['calm']:+.2f}, desperate {z['desperate']:+.2f}"
     if result.receipt is None:
         return f"{line} · not steered"
     (operation,) = result.receipt.operations
-    (site,) = operation.sites
+    sites = " and ".join(str(site.site) for site in operation.sites)
+    steered = min(site.tokens for site in operation.sites)
+    dose = sum(site.dose for site in operation.sites)
     return (
-        f"{line} · receipt: {site.tokens}/{operation.tokens_in_scope} tokens steered at site "
-        f"{site.site}, dose {site.dose:.2f}, program {result.receipt.program_digest[:12]}"
+        f"{line} · receipt: {steered}/{operation.tokens_in_scope} tokens steered at sites {sites}, "
+        f"dose {dose:.2f}, program {result.receipt.program_digest[:12]}"
     )
 
 
@@ -73,8 +77,8 @@ async def main(server: str, prompt: str) -> None:
     """Runs the three columns at once, in one batch of the server."""
     columns = [
         Column("unsteered", []),
-        Column(f"calm +{STRENGTH}", [add("calm", STRENGTH)]),
-        Column(f"desperate +{STRENGTH}", [add("desperate", STRENGTH)]),
+        Column("calm +0.12 at 13, 15", CALM),
+        Column("desperate +0.15 at 12, 15", DESPERATE),
     ]
     console = Console()
     width = min(44, console.width // len(columns) - 1)
