@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 #: Inches of a column and of a row of Grafana's grid.
 COLUMN, ROW = 0.72, 0.36
 POINTS = 120
-Z_RANGE = 4
+Z_RANGE = 2
 #: Colours of the series in the order in which they come; then they repeat.
 COLOURS = [*plt.get_cmap("tab10").colors, *plt.get_cmap("Set2").colors]  # type: ignore[attr-defined]
 
@@ -58,8 +58,15 @@ class Prometheus:
         step = self.seconds / POINTS
         start = self._end - self.seconds
         found = self._ask("query_range", target, start=start, end=self._end, step=step)
-        lines = [(legend, np.array(series["values"], dtype=float)) for legend, series in found]
-        return [(legend, (line[:, 0] - self._end) / 60, line[:, 1]) for legend, line in lines]
+        # One value per step: where there is none, a line has a gap.
+        times = start + step * np.arange(POINTS + 1)
+        lines = []
+        for legend, series in found:
+            given = np.array(series["values"], dtype=float)
+            values = np.full(len(times), np.nan)
+            values[np.rint((given[:, 0] - start) / step).astype(int)] = given[:, 1]
+            lines.append((legend, (times - self._end) / 60, values))
+        return lines
 
 
 def _legend(target: dict[str, str], labels: dict[str, str]) -> str:
@@ -122,10 +129,7 @@ def _heatmap(axes: Any, panel: dict[str, Any], prometheus: Prometheus) -> None:
     if not rows:
         return _empty(axes)
     rows.sort(key=lambda row: row[0], reverse=True)
-    times = np.unique(np.concatenate([minutes for _, minutes, _ in rows]))
-    grid = np.full((len(rows), len(times)), np.nan)
-    for i, (_, minutes, values) in enumerate(rows):
-        grid[i, np.searchsorted(times, minutes)] = values
+    times, grid = rows[0][1], np.stack([values for _, _, values in rows])
     axes.set_xlim(-prometheus.seconds / 60, 0)
     mesh = axes.pcolormesh(
         times, range(len(rows)), grid, cmap="RdBu_r", vmin=-Z_RANGE, vmax=Z_RANGE, shading="nearest"
@@ -145,10 +149,10 @@ def _empty(axes: Any) -> None:
 _DRAW = {"stat": _stat, "bargauge": _bargauge, "timeseries": _timeseries, "heatmap": _heatmap}
 
 _ROOM = {
-    "stat": (0.2, 0.2, 0.8),
-    "bargauge": (2.6, 0.9, 0.9),
-    "timeseries": (1.5, 0.9, 0.9),
-    "heatmap": (1.5, 0.9, 0.9),
+    "stat": (0.2, 0.2, 0.8, 0.3),
+    "bargauge": (2.6, 0.9, 0.9, 0.3),
+    "timeseries": (1.5, 0.9, 0.9, 0.3),
+    "heatmap": (1.5, 0.9, 0.9, 1.2),
 }
 
 
@@ -159,13 +163,13 @@ def draw(dashboard: dict[str, Any], prometheus: Prometheus, path: Path) -> None:
     figure = plt.figure(figsize=(24 * COLUMN, height * ROW))
     for panel in panels:
         place = panel["gridPos"]
-        # Room for labels at the left and below and for the title, in units of the grid.
-        left, below, above = _ROOM[panel["type"]]
+        # Room for labels and the title, in units of the grid.
+        left, below, above, right = _ROOM[panel["type"]]
         axes = figure.add_axes(
             (
                 (place["x"] + left) / 24,
                 1 - (place["y"] + place["h"] - below) / height,
-                (place["w"] - left - 0.3) / 24,
+                (place["w"] - left - right) / 24,
                 (place["h"] - below - above) / height,
             )
         )

@@ -23,7 +23,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "heatmap": {
         "calculate": False,
         "cellGap": 0,
-        "color": {"mode": "scheme", "scheme": "RdBu", "reverse": True, "min": -4, "max": 4},
+        "color": {"mode": "scheme", "scheme": "RdBu", "reverse": True, "min": -2, "max": 2},
         "yAxis": {"axisPlacement": "left"},
         "tooltip": {"mode": "single", "yHistogram": False},
         "legend": {"show": True},
