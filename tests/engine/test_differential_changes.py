@@ -25,7 +25,8 @@ pytestmark = pytest.mark.engine
 SEED = int(os.environ.get("VAGUS_SEED", "1"))
 CASES = int(os.environ.get("VAGUS_CASES", "100"))
 REQUESTS = 5
-ENGINES = ("v1", "v1-drafts", "v2", "v2-drafts")
+#: Not V2 with drafts: vLLM's own kernel for them does not run in Triton's interpreter.
+ENGINES = ("v1", "v1-drafts", "v2")
 PACK = small_pack(sites=LAYERS, hidden=HIDDEN)
 LONGEST = 224
 DRAFTS = {
