@@ -195,8 +195,9 @@ def _stock_options(settings: Settings) -> dict[str, Any]:
 
 
 async def _vagus(connection: Connection, settings: Settings) -> None:
-    from vagus_server.app import App, ServerSettings, load_pack_for
+    from vagus_server.app import App, load_pack_for
     from vagus_server.engine.settings import EngineSettings
+    from vagus_server.settings import ServerSettings
 
     app = App(
         "bench",

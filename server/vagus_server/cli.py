@@ -1,30 +1,15 @@
 """The command line of the server: `vagus-server`."""
 
-import asyncio
-import json
-import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
 import typer
 
 import vagus_server
-from vagus_server.access.certificates import Certificates
 from vagus_server.access.cli import app as keys_app
-from vagus_server.access.listen import address
 from vagus_server.evaluate.cli import evaluate
 from vagus_server.experiments.cli import app as experiments
 from vagus_server.extract.cli import extract
 from vagus_server.extract.stories_cli import write_stories
 from vagus_server.models import bundled
-
-if TYPE_CHECKING:
-    from vagus_server.app import App
+from vagus_server.serve import serve
 
 app = typer.Typer(
     name="vagus-server",
@@ -34,237 +19,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(serve)
 app.command()(extract)
 app.command()(write_stories)
 app.command()(evaluate)
 app.add_typer(experiments, name="experiment")
 app.add_typer(keys_app, name="keys")
-
-_METHOD = "vagus.v1.GenerationService/Generate"
-_EXAMPLE = '{"spec": {"prompt": {"text": "Once upon a time"}, "sampling": {"max_tokens": 16}}}'
-_PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
-
-
-@app.command()
-def serve(
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of the model; default: the bundled one.")
-    ] = None,
-    pack: Annotated[
-        Path | None, typer.Option(help="Folder of the concept pack; default: the bundled one.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name under which the model is served.")] = "",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 50051,
-    metrics_port: Annotated[
-        int, typer.Option(help="Prometheus port; 0 takes a free one, -1 serves none.")
-    ] = 9464,
-    metrics_host: Annotated[
-        str, typer.Option(help="Address of the Prometheus port.")
-    ] = "127.0.0.1",
-    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond loopback.")] = False,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="PEM file of the certificate, with its chain: speak TLS.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(help="PEM file of the certificate's private key.")
-    ] = None,
-    client_ca: Annotated[
-        Path | None, typer.Option(help="PEM file of who signs the certificates of clients: mTLS.")
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(help="File of API keys: nobody calls without; see `keys new`."),
-    ] = None,
-    audit_log: Annotated[
-        Path | None, typer.Option(help="File that takes note of what is steered, by whom.")
-    ] = None,
-    audit_texts: Annotated[bool, typer.Option(help="Write prompts there as well.")] = False,
-    dtype: Annotated[
-        str, typer.Option(help="Number type; default: float32 on a CPU, else the model's.")
-    ] = "",
-    max_model_len: Annotated[
-        int | None, typer.Option(help="Longest sequence in tokens; default: the model's.")
-    ] = None,
-    max_running: Annotated[int, typer.Option(help="Most requests in a batch.")] = 256,
-    max_batched_tokens: Annotated[
-        int | None, typer.Option(help="Token budget of a forward pass; default: vLLM's.")
-    ] = None,
-    max_requests: Annotated[
-        int, typer.Option(help="Most requests running and waiting together.")
-    ] = 1024,
-    max_wait: Annotated[
-        float, typer.Option(help="Longest wait of a request for its start, in seconds.")
-    ] = 30.0,
-    slow_reader: Annotated[
-        float, typer.Option(help="Seconds after which a reader that takes nothing is ended.")
-    ] = 60.0,
-    drain_seconds: Annotated[
-        float, typer.Option(help="Time that a stop leaves to running requests.")
-    ] = 30.0,
-    canary_seconds: Annotated[
-        float, typer.Option(help="Time between two proofs that steering steers; 0 repeats none.")
-    ] = 60.0,
-    keepalive_seconds: Annotated[
-        float, typer.Option(help="Silence after which a connection is asked whether it lives.")
-    ] = 30.0,
-    max_dose: Annotated[
-        float, typer.Option(help="Greatest dose of a program, in mean residual norms.")
-    ] = 1.0,
-    kv_cache_gib: Annotated[
-        float | None, typer.Option(help="KV cache on a CPU in GiB; default: 2.")
-    ] = None,
-    gpu_memory_utilization: Annotated[
-        float, typer.Option(help="Share of a GPU's memory to take.")
-    ] = 0.9,
-    tensor_parallel: Annotated[int, typer.Option(help="GPUs that share each layer.")] = 1,
-    eager: Annotated[bool, typer.Option(help="Run without compilation.")] = False,
-    installation: Annotated[
-        str,
-        typer.Option(help="How steering is placed: norm (fused with the next norm), hook or auto."),
-    ] = "auto",
-    vectors: Annotated[
-        int, typer.Option(help="Most concepts on the device, the pack's and uploaded ones.")
-    ] = 1023,
-    state: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder that keeps uploaded concepts; default: in the user's cache; an empty "
-            "one keeps nothing."
-        ),
-    ] = None,
-    policies: Annotated[
-        str | None,
-        typer.Option(
-            help="File of policies that watch requests; default: one that only tells; an empty "
-            "one is none."
-        ),
-    ] = None,
-    metric_concepts: Annotated[
-        str, typer.Option(help="Comma-separated concepts exported as metrics; default: all.")
-    ] = "",
-    metric_tenants: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated tenants with metrics of their own; default: the first 16."
-        ),
-    ] = "",
-    otlp_endpoint: Annotated[
-        str, typer.Option(help="OTLP collector (gRPC) for traces; default: none are sent.")
-    ] = "",
-    trace_share: Annotated[
-        float, typer.Option(help="Share of the traces begun here that are sent.")
-    ] = 1.0,
-    log_format: Annotated[
-        str, typer.Option(help="Format of the log: text, or json for an object per line.")
-    ] = "text",
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FOLDER",
-            help="A LoRA adapter that requests can name as their model; may be repeated.",
-        ),
-    ] = None,
-    engine_options: Annotated[
-        str, typer.Option(help="Further vLLM engine arguments, as a JSON object.")
-    ] = "{}",
-    verbose: Annotated[bool, typer.Option(help="Show vLLM's own log.")] = False,
-) -> None:
-    """Serves a model until interrupted."""
-    if log_format not in ("text", "json"):
-        raise typer.BadParameter("--log-format is text or json")
-    _configure_logging(log_format, verbose)
-    # Forking a process that already holds gRPC threads deadlocks.
-    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-    from vllm.config import LoggingConfig
-
-    from vagus_server.app import App, ServerSettings, load_pack_for
-    from vagus_server.engine.settings import EngineSettings
-    from vagus_server.packs.pack import PackError
-    from vagus_server.plugin.pin import Unsupported
-    from vagus_server.policies.file import MONITOR
-    from vagus_server.services.served import Limits
-
-    if installation not in ("auto", "norm", "hook"):
-        raise typer.BadParameter("--installation is auto, norm or hook")
-    on_cpu = _on_cpu()
-    folder = model or bundled.ensure_bundled_model()
-    try:
-        options = json.loads(engine_options)
-        if log_format == "json":
-            options.setdefault("logging_config", LoggingConfig(formatter="json"))
-        loaded = load_pack_for(folder, pack or _PACKS / bundled.NAME)
-        engine_settings = EngineSettings(
-            model=folder,
-            dtype=dtype or ("float32" if on_cpu else "auto"),
-            max_model_len=max_model_len,
-            max_running=max_running,
-            max_batched_tokens=max_batched_tokens,
-            kv_cache_gib=(kv_cache_gib or 2.0) if on_cpu else kv_cache_gib,
-            gpu_memory_utilization=gpu_memory_utilization,
-            tensor_parallel=tensor_parallel,
-            eager=eager,
-            installation=installation,
-            adapters=_adapters(adapter or []),
-            vectors=vectors + 1,
-            engine_options=options,
-        )
-        settings = ServerSettings(
-            host=host,
-            port=port,
-            metrics_port=None if metrics_port < 0 else metrics_port,
-            metrics_host=metrics_host,
-            insecure=insecure,
-            certificates=_certificates(tls_cert, tls_key, client_ca),
-            keys=keys,
-            audit_log=audit_log,
-            audit_texts=audit_texts,
-            metric_concepts=_names(metric_concepts),
-            metric_tenants=_names(metric_tenants),
-            limits=Limits(
-                max_dose=max_dose,
-                max_requests=max_requests,
-                max_wait_seconds=max_wait,
-                slow_reader_seconds=slow_reader,
-            ),
-            drain_seconds=drain_seconds,
-            canary_seconds=canary_seconds,
-            keepalive_seconds=keepalive_seconds,
-            state=bundled.cache_root() / "state"
-            if state is None
-            else Path(state)
-            if state
-            else None,
-            policies=MONITOR if policies is None else Path(policies) if policies else None,
-        )
-        model_name = name or (folder.name if model else bundled.NAME)
-        if model_name in engine_settings.adapters:
-            raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
-        server = App(model_name, engine_settings, settings, loaded)
-        with _tracing(otlp_endpoint, trace_share, model_name):
-            code = asyncio.run(_serve(server, model_name, log_format))
-    except (PackError, Unsupported, OSError, ValueError) as error:
-        typer.echo(f"vagus-server: {error}", err=True)
-        raise typer.Exit(1) from None
-    raise typer.Exit(code)
-
-
-async def _serve(app: "App", name: str, log_format: str) -> int:
-    # Whoever collects JSON wants nothing else between its lines.
-    log = logging.getLogger("vagus.server").info if log_format == "json" else None
-    say, hint = log or typer.echo, log or partial(typer.echo, err=True)
-    hint(f"starting {name}: loading, compiling, checking that steering steers")
-    await app.start()
-    settings = app.settings
-    target, tls = address(settings.host, app.port), settings.certificates is not None
-    say(f"serving {name} on {target}")
-    if app.metrics_port is not None:
-        page = address(settings.metrics_host, app.metrics_port)
-        say(f"metrics on http{'s' if tls else ''}://{page}/metrics")
-    if log is None and not (tls or settings.keys):
-        say(f"try: grpcurl -plaintext -d '{_EXAMPLE}' {target} {_METHOD}")
-    sys.stdout.flush()
-    return await app.run()
 
 
 @app.command()
@@ -279,61 +39,6 @@ def version() -> None:
     from vagus_server.plugin.pin import VLLM_VERSION
 
     typer.echo(f"vagus-server {vagus_server.__version__} (vLLM {VLLM_VERSION})")
-
-
-def _certificates(
-    certificate: Path | None, key: Path | None, client_ca: Path | None
-) -> Certificates | None:
-    if certificate is not None and key is not None:
-        return Certificates(certificate, key, client_ca)
-    if certificate is not None or key is not None or client_ca is not None:
-        raise typer.BadParameter("--tls-cert and --tls-key go together; --client-ca needs both")
-    return None
-
-
-def _adapters(options: list[str]) -> dict[str, Path]:
-    adapters = {}
-    for option in options:
-        name, _, folder = option.partition("=")
-        if not name or not folder or name in adapters:
-            raise typer.BadParameter(f"--adapter is NAME=FOLDER, each name once; got {option}")
-        adapters[name] = Path(folder).resolve()
-    return adapters
-
-
-def _on_cpu() -> bool:
-    from vllm.platforms import current_platform
-
-    return bool(current_platform.is_cpu())
-
-
-def _names(option: str) -> tuple[str, ...]:
-    return tuple(name for name in option.split(",") if name)
-
-
-@contextmanager
-def _tracing(endpoint: str, share: float, model: str) -> Iterator[None]:
-    if not endpoint:
-        yield
-        return
-    from vagus_server.telemetry.tracing import start_tracing
-
-    provider = start_tracing(endpoint, share, model)
-    try:
-        yield
-    finally:
-        provider.shutdown()
-
-
-def _configure_logging(log_format: str, verbose: bool) -> None:
-    if not verbose:
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
-    from vagus_server.telemetry.logs import configure_logging
-
-    configure_logging(log_format, verbose)
 
 
 def main() -> None:

@@ -9,9 +9,10 @@ import typer
 from support.small_pack import small_pack
 from vagus_server.access.certificates import Certificates
 from vagus_server.access.listen import address, check_host, is_loopback
-from vagus_server.app import App, ServerSettings
-from vagus_server.cli import _certificates
+from vagus_server.app import App
 from vagus_server.engine.settings import EngineSettings
+from vagus_server.serve import _certificates
+from vagus_server.settings import ServerSettings
 
 TLS = Certificates(Path("certificate"), Path("key"))
 

@@ -134,8 +134,10 @@ def test_the_log_is_json_and_has_the_trace(
 
 
 def test_every_rule_and_every_panel_has_its_data(scraped: PrometheusProcess) -> None:
+    # Rates need two scrapes, and a look of the rules at both.
+    wait_for(lambda: empty_panels(scraped) <= EMPTY, "every panel to have its data", 120)
     drift = 'job_tenant:vagus_concept_z:drift1h{tenant="acme"}'
-    wait_for(lambda: bool(scraped.query(drift)), "the rules to have seen the traffic", 120)
+    assert scraped.query(drift)
     for group in scraped.get("rules")["groups"]:
         for rule in group["rules"]:
             assert rule["health"] == "ok", rule

@@ -29,7 +29,21 @@ def result(*likely: tuple[str, float]) -> Result:
     entries = tuple(TokenLogprob(id=i, text=t, logprob=p) for i, (t, p) in enumerate(likely))
     blank: Any = None
     token = Token(0, likely[0][0], None, likely[0][1], entries)
-    return Result("", (token,), (), "length", "", None, blank, None, None, "", "")
+    return Result(
+        text="",
+        tokens=(token,),
+        prompt_readouts=(),
+        finish_reason="length",
+        stop="",
+        stop_token_id=None,
+        policy="",
+        policy_events=(),
+        usage=blank,
+        receipt=None,
+        turn=None,
+        pack_digest="",
+        request_id="",
+    )
 
 
 def test_odds_are_of_the_likeliest_spelling() -> None:

@@ -14,7 +14,7 @@ from support.bare_service import Service, stream, unary
 from support.refusals import Refused, check_form, refused
 from vagus_server.engine.running import EngineUnavailable, ReceiptMismatch
 from vagus_server.errors import ApiError
-from vagus_server.services import interceptor
+from vagus_server.services import messages
 from vagus_server.services.context import current_call
 from vagus_server.steering.receipt import Mismatch
 
@@ -141,7 +141,7 @@ def test_a_message_that_does_not_come_is_not_waited_for(monkeypatch: pytest.Monk
         finally:
             over.set()
 
-    monkeypatch.setattr(interceptor, "_MESSAGE_SECONDS", 0.05)
+    monkeypatch.setattr(messages, "_MESSAGE_SECONDS", 0.05)
     refusal = asyncio.run(Service(act).call(lambda c: refused(lambda: call(c))))
     assert refusal.info.reason == "DEADLINE_PASSED"
     assert refusal.info.metadata["stage"] == "message"

@@ -17,9 +17,10 @@ class AppThread:
     """Starts an App; `app` is it, `target` its address, `run` runs a coroutine beside it."""
 
     def __init__(self, model: Path, *, max_dose: float = 2.0, **engine: Any) -> None:
-        from vagus_server.app import App, ServerSettings, load_pack_for
+        from vagus_server.app import App, load_pack_for
         from vagus_server.engine.settings import EngineSettings
         from vagus_server.services.served import Limits
+        from vagus_server.settings import ServerSettings
 
         options = {
             "dtype": "float32",

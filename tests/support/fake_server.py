@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from support.fake_engine import FakeEngine
 from support.small_pack import small_pack
-from vagus_server.app import SERVICE_NAMES, build_server
+from vagus_server.grpc_server import SERVICE_NAMES, build_server
 from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.calls import Calls

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from vagus_server.access.reload import Reloaded
+from vagus_server.reload import Reloaded
 
 
 class CertificateError(ValueError):

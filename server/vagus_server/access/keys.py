@@ -13,8 +13,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from vagus_server.access.reload import Reloaded
 from vagus_server.access.scopes import Scope
+from vagus_server.reload import Reloaded
 
 #: Scanners for leaked secrets can look for it.
 _PREFIX = "vagus_"

@@ -17,10 +17,10 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from vagus_server.access.access import Access
 from vagus_server.access.certificates import Certificates
-from vagus_server.access.reload import Reloaded
 from vagus_server.access.scopes import Scope
 from vagus_server.errors import ApiError
 from vagus_server.metrics.page import metrics_app
+from vagus_server.reload import Reloaded
 
 logger = logging.getLogger("vagus.server")
 

@@ -51,6 +51,15 @@ class EngineSettings:
     engine_options: dict[str, Any] = field(default_factory=dict)
 
 
+def platform_defaults(dtype: str, kv_cache_gib: float | None) -> tuple[str, float | None]:
+    """Number type and KV cache (GiB) where these were not chosen: "" and None."""
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        return dtype or "float32", kv_cache_gib or 2.0
+    return dtype or "auto", kv_cache_gib
+
+
 def vllm_config(
     settings: EngineSettings, plugin: PluginConfig, worker: str = _WORKER
 ) -> tuple[Any, PluginConfig]:

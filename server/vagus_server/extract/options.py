@@ -54,17 +54,15 @@ def engine_settings(
     Raises:
         ValueError: the engine options are no JSON.
     """
-    from vllm.platforms import current_platform
+    from vagus_server.engine.settings import EngineSettings, platform_defaults
 
-    from vagus_server.engine.settings import EngineSettings
-
-    on_cpu = current_platform.is_cpu()
+    dtype, kv_cache_gib = platform_defaults(dtype, kv_cache_gib)
     return EngineSettings(
         model=model or bundled.ensure_bundled_model(),
-        dtype=dtype or ("float32" if on_cpu else "auto"),
+        dtype=dtype,
         max_model_len=max_model_len,
         max_batched_tokens=max_batched_tokens,
-        kv_cache_gib=(kv_cache_gib or 2.0) if on_cpu else kv_cache_gib,
+        kv_cache_gib=kv_cache_gib,
         gpu_memory_utilization=gpu_memory_utilization,
         eager=eager,
         engine_options=json.loads(engine_options),

@@ -3,27 +3,11 @@
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from vagus.v1 import (
-    concept_service_pb2,
-    generation_service_pb2,
-    model_service_pb2,
-    readout_service_pb2,
-)
 from vagus.v1.error_reason_pb2 import ErrorReason
+from vagus_server.api import METHOD_NAMES
 from vagus_server.metrics.buckets import LATENCY
 
-_FILES = (
-    generation_service_pb2,
-    readout_service_pb2,
-    concept_service_pb2,
-    model_service_pb2,
-)
 _PREFIX = "ERROR_REASON_"
-
-
-def _methods() -> list[str]:
-    services = [s for f in _FILES for s in f.DESCRIPTOR.services_by_name.values()]
-    return [method.name for service in services for method in service.methods]
 
 
 class Calls:
@@ -49,7 +33,7 @@ class Calls:
             ["reason"],
             registry=registry,
         )
-        for method in _methods():
+        for method in METHOD_NAMES:
             self.duration.labels(method)
             for code in grpc.StatusCode:
                 self.requests.labels(method, code.name)

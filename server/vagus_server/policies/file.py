@@ -1,7 +1,6 @@
 """The file of policies: its schema, and what it means for a model and its pack."""
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,8 +15,6 @@ from vagus_server.policies.policy import Policy, Trigger
 from vagus_server.steering.program import Program
 from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
-
-logger = logging.getLogger("vagus.policies")
 
 #: Watches every request, and changes none.
 MONITOR = Path(__file__).parents[1] / "data" / "policies" / "monitor.yaml"

@@ -1,20 +1,15 @@
 """The policies in force, kept up to date with their file."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
 
 from vagus_server.errors import ApiError, nearest, short
-from vagus_server.policies.file import PolicyError, PolicySet
+from vagus_server.policies.file import PolicySet
 from vagus_server.policies.policy import Policy
+from vagus_server.reload import Reloaded
 from vagus_server.steering.program import Program
-
-logger = logging.getLogger("vagus.policies")
-
-#: Enough to see that a file has been replaced or written to.
-_State = tuple[int, int, int]
 
 
 class Policies:
@@ -32,35 +27,20 @@ class Policies:
     def __init__(
         self, path: Path | None, read: Callable[[Path], PolicySet], max_operations: int
     ) -> None:
-        self._path = path
-        self._read = read
         self._max_operations = max_operations
-        self._state = self._look()
-        self.current = PolicySet() if path is None else read(path)
+        self._file = None if path is None else Reloaded([path], lambda: read(path))
 
-    def _look(self) -> _State | None:
-        try:
-            found = self._path.stat() if self._path is not None else None
-        except OSError:
-            return None
-        return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+    @property
+    def current(self) -> PolicySet:
+        """Those in force."""
+        return PolicySet() if self._file is None else self._file.value
 
     def refresh(self) -> bool | None:
         """Reads the file anew if it has changed: True; None if it has not.
 
         False: it cannot be used, and the policies before it stay in force.
         """
-        state = self._look()
-        if state == self._state or self._path is None:
-            return None
-        self._state = state
-        try:
-            self.current = self._read(self._path)
-        except PolicyError as error:
-            logger.error("policies stay as they were: %s", error)
-            return False
-        logger.info("policies in force: %s", ", ".join(p.name for p in self.current.policies))
-        return True
+        return None if self._file is None else self._file.refresh()
 
     def of_request(self, named: Sequence[str], program: Program, field: str) -> tuple[Policy, ...]:
         """The policies that watch a request, in the order in which they add to its program.

@@ -9,16 +9,16 @@ from vagus_server.engine.running import Running
 from vagus_server.errors import invalid
 from vagus_server.services.context import check_request_id, current_call
 from vagus_server.services.failure import as_api_error
+from vagus_server.services.messages import first
 from vagus_server.services.prepare import Prepared, reading
 from vagus_server.services.served import Served
 
 
 async def first_message(requests: AsyncIterator[pb.ConverseRequest]) -> pb.GenerationSpec:
     """The spec that a conversation starts with; raises ApiError when it is not there."""
-    async for message in requests:
-        if message.WhichOneof("message") == "start":
-            return message.start
-        break
+    message = await first(requests)
+    if message is not None and message.WhichOneof("message") == "start":
+        return message.start
     invalid("start", "must be set in the first message")
 
 

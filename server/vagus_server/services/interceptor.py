@@ -5,12 +5,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from vagus_server.access.access import Access
+from vagus_server.access.access import Access, Caller
 from vagus_server.access.audit import Audit
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
@@ -18,7 +17,7 @@ from vagus_server.services import pace
 from vagus_server.services.calls import Calls
 from vagus_server.services.context import REQUEST_ID_KEY, Call, current_call
 from vagus_server.services.failure import as_api_error
-from vagus_server.services.unknown import check_known
+from vagus_server.services.messages import checked, only, tolerant, unread
 from vagus_server.telemetry.logs import log_call
 from vagus_server.telemetry.spans import end_call, start_call
 
@@ -30,12 +29,8 @@ _OURS = "/vagus.v1."
 #: cancellation: one so shortly before ours, in seconds, was its deadline.
 _DEADLINE_SLACK = 0.25
 
-#: How long a call's only message may take: until it is there, the call costs and does nothing.
-_MESSAGE_SECONDS = 60.0
-
-
-class _Malformed:
-    """Stands for a message that could not be parsed, so that our handler answers for it."""
+#: Makes the guard of a call from its context.
+_GuardOf: TypeAlias = Callable[[Any], "_Guard"]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -73,54 +68,55 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
+        caller = self._identify(handler_call_details.invocation_metadata)
+
+        def guard(context: Any) -> _Guard:
+            return _Guard(method, context, caller, self._metrics, self._audit)
+
         # What a stranger sends is not even parsed.
-        known = self._knows(handler_call_details.invocation_metadata)
-        parse = _tolerant(handler.request_deserializer) if known else _unread
+        stranger = isinstance(caller, ApiError)
+        parse = unread if stranger else tolerant(handler.request_deserializer)
         if handler.request_streaming and not handler.response_streaming:
             return grpc.stream_unary_rpc_method_handler(
-                self._upload(method, handler.stream_unary), parse, handler.response_serializer
+                self._upload(guard, handler.stream_unary), parse, handler.response_serializer
             )
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                self._converse(method, handler.stream_stream), parse, handler.response_serializer
+                self._converse(guard, handler.stream_stream), parse, handler.response_serializer
             )
         # gRPC's own handlers of one message never answer a call that ends without any.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream), parse, handler.response_serializer
+                self._stream(guard, handler.unary_stream), parse, handler.response_serializer
             )
         return grpc.stream_unary_rpc_method_handler(
-            self._unary(method, handler.unary_unary), parse, handler.response_serializer
+            self._unary(guard, handler.unary_unary), parse, handler.response_serializer
         )
 
-    def _knows(self, metadata: Any) -> bool:
+    def _identify(self, metadata: Any) -> Caller | ApiError:
         try:
-            self._access.identify(metadata or ())
-        except ApiError:
-            return False
-        return True
+            return self._access.identify(metadata or ())
+        except ApiError as error:
+            return error
 
-    def _guard(self, method: str, context: Any) -> "_Guard":
-        return _Guard(method, context, self._metrics, self._access, self._audit)
-
-    def _unary(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def _unary(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with self._guard(method, context), self._calls.one():
-                return await behavior(await _one(requests), context)
+            async with guard(context), self._calls.one():
+                return await behavior(await only(requests), context)
 
         return handle
 
-    def _upload(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def _upload(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with self._guard(method, context), self._calls.one():
-                return await behavior(_checked(requests), context)
+            async with guard(context), self._calls.one():
+                return await behavior(checked(requests), context)
 
         return handle
 
-    def _stream(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def _stream(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> None:
-            async with self._guard(method, context), self._calls.one():
-                await self._send(behavior(await _one(requests), context), context)
+            async with guard(context), self._calls.one():
+                await self._send(behavior(await only(requests), context), context)
 
         return handle
 
@@ -129,76 +125,30 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             async for response in responses:
                 await pace.write(context, response, self._slow_reader_seconds)
 
-    def _converse(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def _converse(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def handle(requests: AsyncIterator[Any], context: Any) -> None:
-            async with self._guard(method, context), self._calls.one():
-                await self._send(behavior(_checked(requests), context), context)
+            async with guard(context), self._calls.one():
+                await self._send(behavior(checked(requests), context), context)
 
         return handle
-
-
-def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def parse_or_mark(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except DecodeError:
-            # gRPC itself would answer INTERNAL; a message that is not one is the caller's.
-            return _Malformed()
-
-    return parse_or_mark
-
-
-def _unread(_: bytes) -> None:
-    return None
-
-
-def _check_request(request: Any) -> None:
-    if isinstance(request, _Malformed):
-        raise ApiError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "FIELD_INVALID",
-            "the message cannot be parsed: it is damaged, or a string is not valid UTF-8",
-            field="",
-        )
-    check_known(request)
-
-
-async def _one(requests: AsyncIterator[Any]) -> Any:
-    """The message of a call that takes one; raises ApiError where none comes."""
-    try:
-        async with asyncio.timeout(_MESSAGE_SECONDS):
-            async for request in requests:
-                _check_request(request)
-                return request
-    except TimeoutError:
-        raise ApiError(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            "DEADLINE_PASSED",
-            f"no message came within {_MESSAGE_SECONDS:g} seconds",
-            stage="message",
-        ) from None
-    raise ApiError(
-        grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", "the call has no message", field=""
-    )
-
-
-async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        _check_request(request)
-        yield request
 
 
 class _Guard:
     """Lets a caller in; turns whatever a handler raises into one status, and counts it."""
 
     def __init__(
-        self, method: str, context: Any, metrics: Metrics, access: Access, audit: Audit | None
+        self,
+        method: str,
+        context: Any,
+        caller: Caller | ApiError,
+        metrics: Metrics,
+        audit: Audit | None,
     ) -> None:
         self._path = method
+        self._caller = caller
         self._method = method.rsplit("/", 1)[-1]
         self._context = context
         self._metrics = metrics
-        self._access = access
         self._call = Call(self._method, peer=context.peer(), audit=audit)
         self._start = time.perf_counter()
 
@@ -211,7 +161,9 @@ class _Guard:
             await self._fail(error)
 
     def _let_in(self) -> None:
-        caller = self._access.identify(self._context.invocation_metadata() or ())
+        caller = self._caller
+        if isinstance(caller, ApiError):
+            raise caller
         self._call.caller = caller
         # Before the scope: a call that is refused for it counts as well.
         caller.account.call()

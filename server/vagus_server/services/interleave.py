@@ -14,16 +14,15 @@ class _End:
     error: Exception | None = None
 
 
-async def interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
+def interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
     """Yields what any of the streams yields, as it comes; each waits until its item is taken.
 
     The first failure ends them all and is raised; so does closing, and then nothing is raised.
     """
-    if len(streams) == 1:
-        async with aclosing(streams[0]) as only:
-            async for item in only:
-                yield item
-        return
+    return streams[0] if len(streams) == 1 else _interleaved(streams)
+
+
+async def _interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
     items: asyncio.Queue[T | _End] = asyncio.Queue(1)
 
     async def pump(stream: AsyncGenerator[T]) -> None:

@@ -57,6 +57,9 @@ def parts(output: EngineOutput) -> Iterator[EngineOutput]:
             f"{count} tokens wait to be taken, more than {MOST_BEHIND}",
             tokens=count,
         )
+    if count <= MESSAGE_TOKENS:
+        yield output
+        return
     start = 0
     while count - start > MESSAGE_TOKENS:
         end = start + MESSAGE_TOKENS

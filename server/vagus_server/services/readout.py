@@ -13,7 +13,7 @@ from vagus_server.engine.request import EngineRequest
 from vagus_server.engine.running import Running
 from vagus_server.errors import invalid
 from vagus_server.readouts.render import Renderer
-from vagus_server.readouts.selection import Selection, resolve_selection
+from vagus_server.readouts.selection import Selection
 from vagus_server.services.answer import check_answer_size, checked_row
 from vagus_server.services.context import (
     ServicerContext,
@@ -21,6 +21,7 @@ from vagus_server.services.context import (
     check_request_id,
     current_call,
 )
+from vagus_server.services.prepare import reading
 from vagus_server.services.receipt import receipt_message
 from vagus_server.services.served import Served
 from vagus_server.telemetry.spans import request_span
@@ -53,9 +54,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             invalid(
                 "inputs", f"must have 1 to {_MAX_INPUTS} entries", value=count, limit=_MAX_INPUTS
             )
-        selection = self._selection(request)
+        selection, renderer = self._reading(request)
         sampling = _SAMPLING | ({"prompt_logprobs": 0} if request.logprobs else {})
-        renderer = Renderer(selection, served.pack, served.readout_sites)
         requests = []
         for i, message in enumerate(request.inputs):
             prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
@@ -94,7 +94,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             raise failures.exceptions[0] from None
         return pb.ReadTextResponse(layout=renderer.layout(), results=[t.result() for t in tasks])
 
-    def _selection(self, request: pb.ReadTextRequest) -> Selection:
+    def _reading(self, request: pb.ReadTextRequest) -> tuple[Selection, Renderer]:
         if request.readouts.generation:
             invalid("readouts.generation", "reads generated tokens, and nothing is generated")
         wanted = readout_pb2.ReadoutSelection()
@@ -103,9 +103,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             wanted.prompt = True
         if request.logprobs and not wanted.prompt:
             invalid("logprobs", "needs every token read: set readouts.prompt")
-        served = self._served
-        own = served.registry.own(current_call.get().tenant)
-        return resolve_selection(wanted, served.pack, served.readout_sites, "readouts", own)
+        return reading(self._served, wanted, "readouts")
 
     async def _read(
         self, request: EngineRequest, selection: Selection, renderer: Renderer, *, limited: bool

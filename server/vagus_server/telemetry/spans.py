@@ -124,7 +124,7 @@ def _result_attributes(running: Running) -> dict[str, Any]:
         attributes["gen_ai.response.finish_reasons"] = [running.finish_reason]
     if running.cached_tokens is not None:
         attributes["gen_ai.usage.cache_read.input_tokens"] = running.cached_tokens
-    if running.request.program:
+    if running.steered:
         steered = running.ledger.steered_tokens(running.processed_end)
         attributes["vagus.steered_tokens"] = steered
         if running.balanced is not None:

@@ -1,4 +1,4 @@
-"""Files that can be changed while the server runs: keys and certificates."""
+"""Files that can be changed while the server runs: keys, certificates and policies."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -27,19 +27,27 @@ class Reloaded(Generic[T]):
         self._load = load
         # Before reading: a change meanwhile is then seen by the next look.
         self._seen = self._look()
-        self._value = load()
+        #: As of the last look.
+        self.value = load()
 
     def current(self) -> T:
-        """The value."""
+        """The value, after a look."""
+        self.refresh()
+        return self.value
+
+    def refresh(self) -> bool | None:
+        """Looks: True when a change was taken, False when it cannot be used, None without one."""
         seen = self._look()
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._value = self._load()
-                logger.info("read %s anew", ", ".join(map(str, self._files)))
-            except ValueError as error:
-                logger.error("%s; what was there before the change stays in force", error)
-        return self._value
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        try:
+            self.value = self._load()
+        except ValueError as error:
+            logger.error("%s; what was there before the change stays in force", error)
+            return False
+        logger.info("read %s anew", ", ".join(map(str, self._files)))
+        return True
 
     def _look(self) -> list[object]:
         return [_signature(path) for path in self._files]
