@@ -1,30 +1,32 @@
-"""Arguments and course of the benchmark: start both engines, check parity, measure, report."""
+"""Arguments of the benchmark, its two sides, and its report."""
 
 import argparse
 import asyncio
 import datetime
 import json
 import os
-import sys
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.serve import engines, report
-from bench.serve.client import server_round
-from bench.serve.engines import EngineProcess, Settings, Started
-from bench.serve.idle import Meter, Usage, settle
-from bench.serve.measure import Round
-from bench.serve.modes import MODE_OF, MODES, BenchmarkError, Mode, Work
+import aiohttp
+
+from bench.serve import engines, http_server, report
+from bench.serve.modes import MODE_OF, BenchmarkError
+from bench.serve.pairs import Benchmark, say
+from bench.serve.process import EngineProcess, Settings, Started
 from bench.serve.prompts import PROMPTS
-from bench.serve.report import Cell
 from vagus import AsyncClient
 
 if TYPE_CHECKING:
     from vagus_server.packs.pack import Pack
 
 _ROOT = Path(__file__).resolve().parents[2]
+_SIDES = {
+    "engine": "stock vLLM, driven directly",
+    "openai": "vLLM's OpenAI server, over HTTP",
+}
 _PACK = _ROOT / "server/vagus_server/data/packs/smollm2-135m-instruct"
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     try:
         asyncio.run(_run(arguments))
     except BenchmarkError as error:
-        _say(f"no results: {error}")
+        say(f"no results: {error}")
         return 1
     return 0
 
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch", type=_integers, default=[1, 8, 16], help="requests at once: 1,8,16")
     add("--tokens", type=int, default=24, help="tokens that each request generates")
     add("--pairs", type=int, default=20, help="pairs of rounds per cell, after one discarded")
+    add("--against", choices=list(_SIDES), default="engine", help="the other side")
     add("--modes", default=",".join(MODE_OF), help="comma-separated; default: all")
     add("--prompts", type=Path, help="JSON list of texts; default: the 32 of prompts.py")
     add("--concept", default="desperate", help="concept that steered modes add")
@@ -77,10 +80,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -106,96 +105,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(arguments.model or ensure_bundled_model(), arguments.pack, engine)
 
 
-class _Benchmark:
-    """One run, with both engines up.
-
-    Args:
-        arguments: of the command line.
-        prompts: token ids.
-        concepts: of the pack.
-        stock, vagus: the engines' processes.
-        client: connected to the Vagus server.
-    """
-
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        prompts: list[tuple[int, ...]],
-        concepts: list[str],
-        stock: EngineProcess,
-        vagus: EngineProcess,
-        client: AsyncClient,
-    ) -> None:
-        self._arguments = arguments
-        self._prompts = prompts
-        self._readouts = tuple(concepts[: arguments.readouts])
-        self._stock = stock
-        self._vagus = vagus
-        self._client = client
-        self._pids = (stock.pid, vagus.pid)
-
-    def _work(self, first: int, batch: int, tokens: int) -> Work:
-        chosen = (self._prompts[(first + i) % len(self._prompts)] for i in range(batch))
-        a = self._arguments
-        return Work(tuple(chosen), tokens, a.concept, a.strength, self._readouts)
-
-    async def _run_vagus(self, mode: Mode, work: Work) -> Round:
-        if mode.path == "server":
-            return await server_round(self._client, mode, work)
-        return await self._vagus.run(mode, work)
-
-    async def check(self) -> None:
-        """Raises BenchmarkError unless Vagus generates what stock vLLM does, and steers.
-
-        Unsteered prompts run one by one: what else is in a batch changes roundings.
-        """
-        tokens = self._arguments.parity_tokens
-        for i in range(len(self._prompts)):
-            work = self._work(i, 1, tokens)
-            expected = await self._stock.run(None, work)
-            for mode in MODES:
-                if not mode.steers:
-                    found = await self._run_vagus(mode, work)
-                    if not found.same_as(expected):
-                        raise BenchmarkError(
-                            f"{mode.name} generates {found.tokens[0]} for prompt {i}, and stock "
-                            f"vLLM {expected.tokens[0]}"
-                        )
-        for mode in MODES:
-            if mode.steers:
-                await self._run_vagus(mode, self._work(0, 2, tokens))
-
-    async def measure(self, mode: Mode, batch: int) -> Cell:
-        """One cell: pairs in the order S V, V S, S V, ..., of which the first is discarded.
-
-        The order alternates so that a machine that slows down or speeds up favours neither.
-        """
-        cell = Cell(mode.name, batch)
-        for pair in range(self._arguments.pairs + 1):
-            work = self._work(pair * batch, batch, self._arguments.tokens)
-            if pair % 2 == 0:
-                stock, stock_usage = await self._measured(self._stock.run(None, work))
-                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
-            else:
-                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
-                stock, stock_usage = await self._measured(self._stock.run(None, work))
-            if pair > 0:
-                cell.add(stock, vagus, stock_usage, vagus_usage)
-            ratio = vagus.tokens_per_second / stock.tokens_per_second
-            _say(
-                f"{mode.name} batch {batch} pair {pair}: stock {stock.tokens_per_second:.1f} "
-                f"vagus {vagus.tokens_per_second:.1f} tokens/s, ratio {ratio:.3f}, "
-                f"other processes {vagus_usage.others:.2f} cores"
-                + (" (warm-up, discarded)" if pair == 0 else "")
-            )
-        return cell
-
-    async def _measured(self, round_: Coroutine[Any, Any, Round]) -> tuple[Round, Usage]:
-        await settle(self._pids)
-        meter = Meter(self._pids)
-        return await round_, meter.read()
-
-
 async def _run(arguments: argparse.Namespace) -> None:
     from transformers import AutoTokenizer
 
@@ -214,27 +123,38 @@ async def _run(arguments: argparse.Namespace) -> None:
     prompts = [tuple(tokenizer.encode(text)) for text in texts]
 
     async with AsyncExitStack() as stack:
-        _say("starting stock vLLM")
-        stock = EngineProcess(engines.stock, settings)
+        say(f"starting {_SIDES[arguments.against]}")
+        over_http = arguments.against == "openai"
+        stock = EngineProcess(http_server.openai if over_http else engines.stock, settings)
         stack.callback(stock.close)
         stock_started = await stock.started()
         # One after the other: starting engines measure the memory that is left.
-        _say("starting Vagus")
+        say("starting Vagus")
         vagus = EngineProcess(engines.vagus, settings)
         stack.callback(vagus.close)
         vagus_started = await vagus.started()
         _check_alike(stock_started, vagus_started)
         target = f"127.0.0.1:{vagus_started.port}"
         client = await stack.enter_async_context(AsyncClient(target))
-        benchmark = _Benchmark(arguments, prompts, pack.names, stock, vagus, client)
-        _say(f"checking parity on {len(prompts)} prompts")
+        if over_http:
+            # Without a limit of its own on connections.
+            connector = aiohttp.TCPConnector(limit=0)
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            run_stock = partial(http_server.openai_round, session, stock_started.port)
+        else:
+            run_stock = partial(stock.run, None)
+        pids = (stock.pid, vagus.pid)
+        benchmark = Benchmark(arguments, prompts, pack.names, run_stock, vagus, client, pids)
+        say(f"checking parity on {len(prompts)} prompts")
         await benchmark.check()
         cells = [await benchmark.measure(m, batch) for batch in arguments.batch for m in modes]
     environment = _environment(arguments, settings, pack, vagus_started)
-    path = arguments.out or report.default_path(environment["device"], environment["date"])
+    path = arguments.out or report.default_path(
+        environment["device"], environment["date"], arguments.against
+    )
     report.write(path, cells, environment)
     print(report.table(cells))
-    _say(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _check_alike(stock: Started, vagus: Started) -> None:
@@ -259,6 +179,7 @@ def _environment(
         "model": settings.model.name,
         "pack": pack.name,
         "concepts": str(len(pack.names)),
+        "against": _SIDES[arguments.against],
         "readouts_streamed": str(min(arguments.readouts, len(pack.names))),
         "tokens": str(arguments.tokens),
         **started.facts,

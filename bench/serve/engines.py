@@ -1,156 +1,40 @@
-"""The two engines under test, each in a process of its own that lives for the whole run.
+"""The engines under test, each in a process of its own.
 
-Both are built from the same options; `facts` says what vLLM made of them, and the benchmark
+All are built from the same options; `facts` says what vLLM made of them, and the benchmark
 refuses to compare engines whose facts differ.
 """
 
 import asyncio
-import multiprocessing
 import os
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from bench.serve.driver import Driver
 from bench.serve.measure import Request, Round, run_round
-from bench.serve.modes import BenchmarkError, Mode, Work
-
-if TYPE_CHECKING:
-    from vagus_server.app import App
-    from vagus_server.engine.request import EngineRequest
-    from vagus_server.engine.running import Running
-
-_FOREVER = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What both engines are started with.
-
-    Args:
-        model: folder of the model.
-        pack: folder of the concept pack; the stock engine does not read it.
-        engine: keyword arguments of Vagus's EngineSettings, without model.
-    """
-
-    model: Path
-    pack: Path
-    engine: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Started:
-    """What a process says once its engine runs.
-
-    Args:
-        facts: what both engines must agree on.
-        notes: what is recorded beside that.
-        port: of the gRPC server; 0 for the stock engine.
-    """
-
-    facts: dict[str, str]
-    notes: dict[str, str]
-    port: int = 0
-
-
-class EngineProcess:
-    """A handle on one engine's process.
-
-    Args:
-        serve: runs in the process; see `stock` and `vagus`.
-        settings: what the engine is started with.
-    """
-
-    def __init__(self, serve: Callable[[Connection, Settings], None], settings: Settings) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, settings))
-        self._process.start()
-        theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """The process; the engine's other processes are its descendants."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    async def started(self) -> Started:
-        """Waits for the engine."""
-        answer = await self._answer()
-        assert isinstance(answer, Started)
-        return answer
-
-    async def run(self, mode: Mode | None, work: Work) -> Round:
-        """Runs a round in the process; the stock engine has no modes."""
-        self._connection.send((mode, work))
-        answer = await self._answer()
-        assert isinstance(answer, Round)
-        return answer
-
-    async def _answer(self) -> Started | Round:
-        try:
-            answer = await asyncio.to_thread(self._connection.recv)
-        except EOFError:
-            raise BenchmarkError("an engine's process has died; its own output says why") from None
-        if isinstance(answer, Exception):
-            raise BenchmarkError(f"{type(answer).__name__} in an engine's process: {answer}")
-        assert isinstance(answer, Started | Round)
-        return answer
-
-    def close(self) -> None:
-        """Ends the process, which shuts its engine down."""
-        self._connection.close()
-        self._process.join(30)
-        if self._process.is_alive():
-            self._process.terminate()
-            self._process.join(10)
+from bench.serve.modes import Mode, Work
+from bench.serve.process import Settings, Started, answer, reporting
 
 
 def stock(connection: Connection, settings: Settings) -> None:
     """Runs stock vLLM: without our worker, scheduler or settings."""
-    asyncio.run(_reporting(connection, _stock(connection, settings)))
+    asyncio.run(reporting(connection, _stock(connection, settings)))
 
 
 def vagus(connection: Connection, settings: Settings) -> None:
     """Runs a Vagus server, whose engine is also driven directly."""
-    asyncio.run(_reporting(connection, _vagus(connection, settings)))
-
-
-async def _reporting(connection: Connection, main: Awaitable[None]) -> None:
-    try:
-        await main
-    except Exception as error:
-        # Its own class may need more than a message to be unpickled.
-        connection.send(BenchmarkError(f"{type(error).__name__}: {error}"))
-        raise
-
-
-async def _serve(
-    connection: Connection, run: Callable[[Mode | None, Work], Awaitable[Round]]
-) -> None:
-    """Answers the other side until it hangs up."""
-    while True:
-        try:
-            mode, work = await asyncio.to_thread(connection.recv)
-        except EOFError:
-            return
-        connection.send(await run(mode, work))
+    asyncio.run(reporting(connection, _vagus(connection, settings)))
 
 
 async def _stock(connection: Connection, settings: Settings) -> None:
     from vllm import SamplingParams
-    from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.inputs.engine import tokens_input
     from vllm.sampling_params import RequestOutputKind
-    from vllm.v1.engine.async_llm import AsyncLLM
 
-    config = AsyncEngineArgs(**_stock_options(settings)).create_engine_config()
-    llm = AsyncLLM.from_vllm_config(config)
+    llm = stock_llm(settings)
     count = 0
 
     async def request(prompt: Sequence[int], work: Work, name: str) -> AsyncIterator[list[int]]:
@@ -167,10 +51,19 @@ async def _stock(connection: Connection, settings: Settings) -> None:
         return await run_round(requests, work.tokens)
 
     try:
-        connection.send(Started(_facts(config), _notes()))
-        await _serve(connection, run)
+        connection.send(Started(facts(llm.vllm_config), notes()))
+        await answer(connection, run)
     finally:
         llm.shutdown()
+
+
+def stock_llm(settings: Settings) -> Any:
+    """vLLM's AsyncLLM without our worker, scheduler or settings."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    config = AsyncEngineArgs(**_stock_options(settings)).create_engine_config()
+    return AsyncLLM.from_vllm_config(config)
 
 
 def _stock_options(settings: Settings) -> dict[str, Any]:
@@ -206,98 +99,20 @@ async def _vagus(connection: Connection, settings: Settings) -> None:
         load_pack_for(settings.model, settings.pack),
     )
     await app.start()
-    driver = _Driver(app)
+    driver = Driver(app)
     try:
-        facts = _facts(app.engine.llm.vllm_config)
-        notes = _notes() | {"runner": f"V{app.engine.description['runner']}"}
-        connection.send(Started(facts, notes, app.port))
-        await _serve(connection, driver.run)
+        runner = {"runner": f"V{app.engine.description['runner']}"}
+        found = facts(app.engine.llm.vllm_config)
+        connection.send(Started(found, notes() | runner, app.port))
+        await answer(connection, driver.run)
     finally:
         await app.stop()
 
 
-class _Driver:
-    """Drives a server's engine directly, as the server's own services do."""
-
-    def __init__(self, app: "App") -> None:
-        from bench.serve.policies import bench_policies
-
-        self._app = app
-        self._count = 0
-        self._policies = {
-            kind: bench_policies(app.engine.pack, app.served.resolver, kind)
-            for kind in ("none", "tell", "steer")
-        }
-
-    async def run(self, mode: Mode | None, work: Work) -> Round:
-        """Runs a round."""
-        assert mode is not None
-        self._count += 1
-        requests: list[Request] = [
-            partial(self._follow, mode, self._request(mode, work, i))
-            for i in range(len(work.prompts))
-        ]
-        return await run_round(requests, work.tokens)
-
-    def _request(self, mode: Mode, work: Work, index: int) -> "EngineRequest":
-        from vagus.v1 import steering_pb2 as pb
-        from vagus_server.engine.request import EngineRequest
-        from vagus_server.steering.scope import PromptMap
-
-        message = pb.Program()
-        strength = mode.strength(index, work.strength)
-        if strength is not None:
-            add = pb.Add(strength=strength, unit=pb.STRENGTH_UNIT_RESIDUAL)
-            message.operations.add(concept=work.concept, add=add)
-        prompt = list(work.prompts[index])
-        return EngineRequest(
-            request_id=f"bench-{self._count}-{index}",
-            token_ids=prompt,
-            sampling=dict(work.sampling),
-            program=self._app.served.resolver.resolve(message, PromptMap(len(prompt)), "program"),
-            # A generated token's readout is that of the position before it.
-            read=((len(prompt) - 1, _FOREVER),) if mode.read else (),
-            monitor=mode.monitor,
-            policies=self._policies[mode.policies],
-        )
-
-    async def _follow(self, mode: Mode, request: "EngineRequest") -> AsyncIterator[list[int]]:
-        engine = self._app.engine
-        running = engine.submit(request)
-        position = len(request.token_ids) - 1
-        try:
-            async for output in running.outputs():
-                for _ in output.token_ids:
-                    row = running.row(position)
-                    if mode.read and (row is None or not np.isfinite(row).all()):
-                        raise BenchmarkError(f"no readout of position {position}")
-                    position += 1
-                yield output.token_ids
-        finally:
-            engine.close(request)
-        _check(running, mode)
-
-
-def _check(running: "Running", mode: Mode) -> None:
-    """Raises BenchmarkError unless the device did what the mode says, and nothing else."""
-    end, ledger, prompt = running.processed_end, running.ledger, len(running.request.token_ids)
-    last = ledger.segments(end)[-1]
-    expected = ledger.processed_tokens(end) if running.request.program else 0
-    if mode.policies == "steer":
-        # All begin at the first token, and hold one or two tokens later.
-        expected = end - min(last.start, prompt + 2)
-    steered = ledger.steered_tokens(end)
-    if not running.balanced or steered != expected:
-        raise BenchmarkError(f"the device steered {steered} tokens of {expected}")
-    if len(running.events) != len(running.request.policies):
-        raise BenchmarkError(f"{len(running.events)} policies began in {mode.name}")
-    if (running.sink.turn_tokens > 0) != mode.monitor:
-        raise BenchmarkError(f"the turn has {running.sink.turn_tokens} tokens in {mode.name}")
-
-
-def _facts(config: Any) -> dict[str, str]:
+def facts(config: Any) -> dict[str, str]:
+    """What engines that are compared must agree on."""
     compilation, scheduler = config.compilation_config, config.scheduler_config
-    facts = {
+    found = {
         "dtype": str(config.model_config.dtype).removeprefix("torch."),
         "compile_mode": getattr(compilation.mode, "name", str(compilation.mode)),
         "compile_backend": compilation.backend,
@@ -315,10 +130,11 @@ def _facts(config: Any) -> dict[str, str]:
         "load_format": config.load_config.load_format,
         "seed": config.model_config.seed,
     }
-    return {name: str(value) for name, value in facts.items()}
+    return {name: str(value) for name, value in found.items()}
 
 
-def _notes() -> dict[str, str]:
+def notes() -> dict[str, str]:
+    """What is recorded beside the facts."""
     import torch
     import vllm
     from vllm.platforms import current_platform

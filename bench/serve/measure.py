@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+import psutil  # type: ignore[import-untyped]
+
 from bench.serve.modes import BenchmarkError
 
 #: Starts one request and yields the ids of the tokens that arrive together.
@@ -21,12 +23,14 @@ class Round:
         tokens: ids that each request generated.
         first: seconds from each request's start to its first token.
         gaps: seconds between tokens; tokens that arrive together share the gap before them.
+        bytes: that the machine's loopback carried meanwhile, TCP's and IP's headers included.
     """
 
     seconds: float = 0.0
     tokens: list[list[int]] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
+    bytes: int = 0
 
     @property
     def tokens_per_second(self) -> float:
@@ -46,13 +50,19 @@ async def run_round(requests: Sequence[Request], tokens: int) -> Round:
     """
     gc.collect()
     result = Round()
+    carried = _loopback_bytes()
     start = time.perf_counter()
     result.tokens = await asyncio.gather(*(_follow(request, result) for request in requests))
     result.seconds = time.perf_counter() - start
+    result.bytes = _loopback_bytes() - carried
     for ids in result.tokens:
         if len(ids) != tokens:
             raise BenchmarkError(f"a request generated {len(ids)} tokens, not {tokens}")
     return result
+
+
+def _loopback_bytes() -> int:
+    return int(psutil.net_io_counters(pernic=True)["lo"].bytes_recv)
 
 
 async def _follow(request: Request, result: Round) -> list[int]:

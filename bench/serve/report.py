@@ -93,11 +93,13 @@ def median_interval(values: list[float], draws: int = 4000) -> tuple[float, floa
 def _times(side: str, rounds: list[Round]) -> dict[str, str]:
     first = [seconds for r in rounds for seconds in r.first]
     gaps = [seconds for r in rounds for seconds in r.gaps] or [float("nan")]
+    carried = median(r.bytes / sum(map(len, r.tokens)) for r in rounds)
     return {
         f"{side}_tokens_per_s": f"{median(r.tokens_per_second for r in rounds):.2f}",
         f"{side}_first_token_ms_p50": f"{1000 * median(first):.2f}",
         f"{side}_inter_token_ms_p50": f"{1000 * np.percentile(gaps, 50):.3f}",
         f"{side}_inter_token_ms_p99": f"{1000 * np.percentile(gaps, 99):.3f}",
+        f"{side}_bytes_per_token": f"{carried:.0f}",
     }
 
 
@@ -115,10 +117,11 @@ def commit() -> str:
         return ""
 
 
-def default_path(device: str, date: str) -> Path:
-    """bench/results/<device>/<date>-serve.csv"""
+def default_path(device: str, date: str, against: str) -> Path:
+    """bench/results/<device>/<date>-serve.csv, or -openai.csv"""
+    name = "serve" if against == "engine" else against
     folder = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") or "unknown"
-    return _ROOT / "bench" / "results" / folder / f"{date}-serve.csv"
+    return _ROOT / "bench" / "results" / folder / f"{date}-{name}.csv"
 
 
 def write(path: Path, cells: list[Cell], environment: dict[str, str]) -> None:
@@ -146,6 +149,8 @@ _TABLE = {
     "vagus_inter_token_ms_p50": "ITL p50",
     "stock_inter_token_ms_p99": "stock ITL p99",
     "vagus_inter_token_ms_p99": "ITL p99",
+    "stock_bytes_per_token": "stock bytes/token",
+    "vagus_bytes_per_token": "bytes/token",
 }
 
 

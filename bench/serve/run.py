@@ -10,6 +10,11 @@ What 16 policies cost that watch every request, without and with steering, again
 
     python bench/serve/run.py --modes engine-idle,engine-policies-tell,engine-policies-steer
 
+Our gRPC server against vLLM's OpenAI server:
+
+    python bench/serve/run.py --against openai --modes server-idle,server-steered-read \\
+        --batch 1,8,64
+
 Only `bench` is made importable. With the repository's root on the path, its folder `kernels`
 would stand for the package of that name that transformers looks for.
 """
