@@ -1,6 +1,8 @@
 # `make demo` and `make test` set up all they need in .venv.
 PY := .venv/bin/python
 export PYTHONSAFEPATH := 1
+# Tests in two processes, each with engines of its own; -n 0 runs one after the other.
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-fast check proto pack pictures bench clean
 
@@ -17,10 +19,10 @@ serve: setup ## Serve the bundled model on loopback until interrupted
 	@.venv/bin/vagus-server serve $(ARGS)
 
 test: setup ## Run all tests (the engine's on the CPU with the bundled model)
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-fast: setup ## Run the tests that need no engine
-	@.venv/bin/pytest -m "not engine" $(ARGS)
+	@.venv/bin/pytest $(SIDE_BY_SIDE) -m "not engine" $(ARGS)
 
 check: setup ## Lint, types, proto lint, freshness of generated code
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/buf lint
