@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export PYTHONSAFEPATH := 1
 # Tests in two processes, each with engines of its own; -n 0 runs one after the other.
-SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n 2 --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test test-fast check proto pack pictures bench clean
 

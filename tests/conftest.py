@@ -1,8 +1,10 @@
 """Shared by all tests: the bundled model, and one real server for all that need one."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,18 +21,21 @@ SUPPORT = Path(__file__).parent / "support"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything that takes the engine's time runs last; tests that share one, in one process."""
+    """Everything that takes the engine's time runs last."""
     items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(engine_of(item)))
 
 
-def engine_of(item: pytest.Item) -> str:
-    """The engine that a test shares with others; else the file, whose fixtures it shares."""
-    runner = getattr(item, "callspec", None) and item.callspec.params.get("small")
-    if runner:
-        return f"small-{runner}"
-    return "server" if "server" in getattr(item, "fixturenames", ()) else item.location[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, tests that share an engine run in one process, as do those of a file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EngineScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            engine = re.search(r"[\[-](shared|small_v[12])[\]-]", nodeid)
+            return engine[1] if engine else nodeid.split("::", 1)[0]
+
+    return EngineScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +46,8 @@ def model_folder() -> Path:
     return ensure_bundled_model()
 
 
-@pytest.fixture(scope="session")
+# The name is for the scheduler above.
+@pytest.fixture(scope="session", params=["shared"])
 def server(model_folder: Path) -> Iterator["object"]:
     """The server that most tests share: V1 runner, float32, the shipped pack."""
     from support.app_thread import AppThread

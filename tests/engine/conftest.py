@@ -21,7 +21,8 @@ def reference(model_folder: Path) -> Reference:
     return Reference.load(model_folder, PACK, pack.names, pack.readout_site, pack.steering_site)
 
 
-@pytest.fixture(scope="session", params=["v1", "v2"])
+# The names are for the scheduler.
+@pytest.fixture(scope="session", params=["v1", "v2"], ids=["small_v1", "small_v2"])
 def small(request: pytest.FixtureRequest, model_folder: Path) -> Iterator[ServerProcess]:
     """A server with a small token budget and few KV blocks, on either model runner."""
     with small_server(request.param) as server:

@@ -28,7 +28,7 @@ PROMPT = "The letter lay on the kitchen table. She read it twice, then"
 
 
 #: What no runner has a part in. V2 runs in Triton's interpreter here, a second a token.
-frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True)
+frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True, ids=["small_v1"])
 
 
 @pytest.fixture(autouse=True)

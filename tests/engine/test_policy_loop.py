@@ -46,7 +46,7 @@ EVERYTHING = readout_pb2.ReadoutSelection(
 
 
 #: What no runner has a part in. V2 runs in Triton's interpreter here, a second a token.
-frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True)
+frontend_alone = pytest.mark.parametrize("small", ["v1"], indirect=True, ids=["small_v1"])
 
 
 @pytest.fixture(autouse=True)
