@@ -106,7 +106,7 @@ def test_a_half_open_connection_is_found(clean: ServerProcess) -> None:
 
 
 def test_a_reader_that_pauses_gets_all_tokens_in_fewer_messages(clean: ServerProcess) -> None:
-    tokens = 16
+    tokens = 64  # several times what the connection's windows hold
     narrow = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
     with grpc.insecure_channel(clean.target, options=narrow) as channel:
         call = stream(channel, spec("Once", readouts=EVERYTHING, max_tokens=tokens))
