@@ -31,7 +31,6 @@ def main() -> None:
     for name, (hidden, weights) in SHAPES.items():
         for rows in (1, 64, 256):
             step = weights / device.bandwidth
-            idle = Work(rows, hidden).floor(device)
             launches = STEP_LAUNCHES * device.launch
             works = (
                 Work(rows, hidden),
@@ -39,7 +38,8 @@ def main() -> None:
                 Work(rows, hidden, steered=3, programs=rows),
                 Work(rows, hidden, concepts=171),
             )
-            shares = [(launches + work.floor(device) - idle) / step for work in works]
+            idle, *_ = floors = [work.floor(device) for work in works]
+            shares = [(launches + floor - idle) / step for floor in floors]
             cells = " | ".join(f"{share:.2%}" for share in shares)
             print(f"| {name} | {rows} | {step * 1e3:.2f} | {cells} |")
 

@@ -211,12 +211,8 @@ def serve(
             drain_seconds=drain_seconds,
             canary_seconds=canary_seconds,
             keepalive_seconds=keepalive_seconds,
-            state=bundled.cache_root() / "state"
-            if state is None
-            else Path(state)
-            if state
-            else None,
-            policies=MONITOR if policies is None else Path(policies) if policies else None,
+            state=_path(state, bundled.cache_root() / "state"),
+            policies=_path(policies, MONITOR),
         )
         model_name = name or (folder.name if model else bundled.NAME)
         if model_name in engine_settings.adapters:
@@ -266,6 +262,13 @@ def _adapters(options: list[str]) -> dict[str, Path]:
             raise typer.BadParameter(f"--adapter is NAME=FOLDER, each name once; got {option}")
         adapters[name] = Path(folder).resolve()
     return adapters
+
+
+def _path(option: str | None, default: Path) -> Path | None:
+    """Where an empty option is none."""
+    if option is None:
+        return default
+    return Path(option) if option else None
 
 
 def _names(option: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class ServerSettings:
         metric_tenants: tenants that get series of their own; empty takes the first 16.
         limits: see Limits.
         state: folder that keeps uploaded concepts over a restart; None keeps nothing.
+        policies: file of policies that watch requests; None watches none.
         drain_seconds: what a stop leaves running requests to end by themselves.
         canary_seconds: between two canaries while the server runs; 0 runs none.
         keepalive_seconds: a connection that is silent for so long is asked whether it lives, and

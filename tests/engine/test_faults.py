@@ -117,6 +117,7 @@ def test_a_reader_that_pauses_gets_all_tokens_in_fewer_messages(clean: ServerPro
         messages = [next(call)]
         # The engine goes on to the end, and is then free for others.
         wait_for(lambda: generated() == before + tokens, "the engine to end", 300)
+        wait_for(lambda: clean.usage()["requests"] == 0, "the engine to be free", 300)
         messages += call
     got = [token for message in messages for token in message.tokens]
     assert len(messages) < tokens

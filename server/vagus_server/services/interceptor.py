@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
@@ -28,9 +28,6 @@ _OURS = "/vagus.v1."
 #: A caller's own deadline passes first, since the message took time to come, and reaches us as a
 #: cancellation: one so shortly before ours, in seconds, was its deadline.
 _DEADLINE_SLACK = 0.25
-
-#: Makes the guard of a call from its context.
-_GuardOf: TypeAlias = Callable[[Any], "_Guard"]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -73,25 +70,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         def guard(context: Any) -> _Guard:
             return _Guard(method, context, caller, self._metrics, self._audit)
 
+        async def taken(requests: AsyncIterator[Any]) -> Any:
+            return checked(requests) if handler.request_streaming else await only(requests)
+
+        # Of the four, a handler has one.
+        unary = handler.unary_unary or handler.unary_stream
+        behavior = unary or handler.stream_unary or handler.stream_stream
+
+        async def reply(requests: AsyncIterator[Any], context: Any) -> Any:
+            async with guard(context), self._calls.one():
+                return await behavior(await taken(requests), context)
+
+        async def stream(requests: AsyncIterator[Any], context: Any) -> None:
+            async with guard(context), self._calls.one():
+                await self._send(behavior(await taken(requests), context), context)
+
         # What a stranger sends is not even parsed.
         stranger = isinstance(caller, ApiError)
         parse = unread if stranger else tolerant(handler.request_deserializer)
-        if handler.request_streaming and not handler.response_streaming:
-            return grpc.stream_unary_rpc_method_handler(
-                self._upload(guard, handler.stream_unary), parse, handler.response_serializer
-            )
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._converse(guard, handler.stream_stream), parse, handler.response_serializer
-            )
         # gRPC's own handlers of one message never answer a call that ends without any.
         if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._stream(guard, handler.unary_stream), parse, handler.response_serializer
-            )
-        return grpc.stream_unary_rpc_method_handler(
-            self._unary(guard, handler.unary_unary), parse, handler.response_serializer
-        )
+            return grpc.stream_stream_rpc_method_handler(stream, parse, handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(reply, parse, handler.response_serializer)
 
     def _identify(self, metadata: Any) -> Caller | ApiError:
         try:
@@ -99,38 +99,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except ApiError as error:
             return error
 
-    def _unary(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with guard(context), self._calls.one():
-                return await behavior(await only(requests), context)
-
-        return handle
-
-    def _upload(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
-            async with guard(context), self._calls.one():
-                return await behavior(checked(requests), context)
-
-        return handle
-
-    def _stream(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(requests: AsyncIterator[Any], context: Any) -> None:
-            async with guard(context), self._calls.one():
-                await self._send(behavior(await only(requests), context), context)
-
-        return handle
-
     async def _send(self, messages: AsyncGenerator[Any], context: Any) -> None:
         async with aclosing(messages) as responses:
             async for response in responses:
                 await pace.write(context, response, self._slow_reader_seconds)
-
-    def _converse(self, guard: _GuardOf, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def handle(requests: AsyncIterator[Any], context: Any) -> None:
-            async with guard(context), self._calls.one():
-                await self._send(behavior(checked(requests), context), context)
-
-        return handle
 
 
 class _Guard:
