@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from vagus_server.packs.corpus import load_corpus
-from vagus_server.packs.user_corpus import (
-    MAX_CONCEPTS,
-    Rules,
-    Side,
-    Sides,
-    Story,
+from vagus_server.packs.tally import MAX_CONCEPTS, Sides
+from vagus_server.packs.user_corpus import Rules, Side, Story, open_corpus
+from vagus_server.packs.user_rows import (
+    MAX_ROW_BYTES,
+    MAX_TEXT_CHARACTERS,
+    Reason,
     UserCorpusError,
-    open_corpus,
 )
-from vagus_server.packs.user_rows import MAX_ROW_BYTES, MAX_TEXT_CHARACTERS, Reason
 
 SKIP = Rules(on_bad="skip")
 

@@ -38,27 +38,8 @@ from typing import Literal
 
 from vagus_server.packs.corpus import CORPUS
 from vagus_server.packs.seen import Seen
-from vagus_server.packs.user_rows import BadRow, Reason, Row, read_rows
-
-MAX_CONCEPTS = 4096
-MAX_TOPICS = 4096
-PARTS = 5
-
-
-class UserCorpusError(ValueError):
-    """A corpus cannot be used; the message names file, row and reason.
-
-    Args:
-        path: the file.
-        row: counted from 1; None where it is not about one row.
-        reason: None where no Reason fits.
-        detail: what is wrong.
-    """
-
-    def __init__(self, path: Path, row: int | None, reason: Reason | None, detail: str) -> None:
-        where = path.name if row is None else f"{path.name}:{row}"
-        super().__init__(f"{where}: {detail}" if reason is None else f"{where}: {reason}: {detail}")
-        self.path, self.row, self.reason, self.detail = path, row, reason, detail
+from vagus_server.packs.tally import Sides, Tally, part
+from vagus_server.packs.user_rows import BadRow, Reason, Row, UserCorpusError, read_rows
 
 
 @dataclass(frozen=True)
@@ -96,14 +77,6 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Sides:
-    """How many texts a contrast has."""
-
-    positive: int
-    negative: int
-
-
-@dataclass(frozen=True)
 class UserCorpus:
     """A corpus whose every row has been checked once."""
 
@@ -124,7 +97,7 @@ class UserCorpus:
         told: Counter[str] = Counter()
         for row in self._again():
             if row.concept in self.stories:
-                topic = row.topic or _part(told[row.concept])
+                topic = row.topic or part(told[row.concept])
                 told[row.concept] += 1
                 yield Story(row.concept, topic, row.text)
         self._check_same(self.path, told == self.stories)
@@ -169,7 +142,7 @@ def open_corpus(path: Path, neutral: Path | None = None, rules: Rules | None = N
     """
     rules, neutral = rules or Rules(), neutral or CORPUS / "neutral.jsonl"
     skipped: Counter[Reason] = Counter()
-    tally = _Tally(path)
+    tally = Tally(path)
     for number, row in _good(path, rules, skipped):
         tally.add(number, row)
     neutral_texts = sum(1 for _ in _good(neutral, rules, skipped, neutral=True))
@@ -234,71 +207,6 @@ def _broken(row: Row, rules: Rules, kinds: dict[str, bool], seen: Seen) -> BadRo
     if not seen.add(row.text):
         return BadRow(Reason.DUPLICATE_TEXT, repr(row.text[:60]))
     return None
-
-
-def _part(index: int) -> str:
-    return f"part {index % PARTS + 1}"
-
-
-class _Tally:
-    """Counts of what a file holds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.stories: Counter[str] = Counter()
-        self.positive: Counter[str] = Counter()
-        self.negative: Counter[str] = Counter()
-        self.topics: set[str] = set()
-        #: Of each concept with stories the first topic, and whether there is another.
-        self._first: dict[str, str] = {}
-        self._several: set[str] = set()
-        self._names: set[str] = set()
-
-    def add(self, number: int, row: Row) -> None:
-        """Counts a row of the number."""
-        assert row.concept is not None
-        self._names.add(row.concept)
-        if row.side is None:
-            topic = row.topic or _part(self.stories[row.concept])
-            self.stories[row.concept] += 1
-            self.topics.add(topic)
-            if self._first.setdefault(row.concept, topic) != topic:
-                self._several.add(row.concept)
-        else:
-            (self.positive if row.side == "positive" else self.negative)[row.concept] += 1
-        for what, names, most in (
-            ("concepts", self._names, MAX_CONCEPTS),
-            ("topics", self.topics, MAX_TOPICS),
-        ):
-            if len(names) > most:
-                raise UserCorpusError(self._path, number, None, f"more than {most} {what}")
-
-    def rows(self, concept: str) -> list[int]:
-        """Numbers of texts: of the stories, or of both sides."""
-        if concept in self.stories:
-            return [self.stories[concept]]
-        return [self.positive[concept], self.negative[concept]]
-
-    def sides(self) -> dict[str, Sides]:
-        """The contrasts."""
-        names = sorted(self.positive.keys() | self.negative.keys())
-        return {name: Sides(self.positive[name], self.negative[name]) for name in names}
-
-    def poor(self, least: int) -> dict[str, tuple[Reason, str]]:
-        """The concepts with too little, and why."""
-        found = {}
-        for concept in sorted(self._names):
-            fewest = min(self.rows(concept))
-            if fewest < least:
-                kind = "stories" if concept in self.stories else "texts on a side"
-                detail = f"has {fewest} {kind}, not at least {least}"
-                found[concept] = (Reason.TOO_FEW_TEXTS, detail)
-            elif concept in self.stories and concept not in self._several:
-                found[concept] = (
-                    Reason.TOO_FEW_TOPICS,
-                    "has one topic; vectors are tested on others",
-                )
-        return found
 
 
 def _digest(*paths: Path) -> str:

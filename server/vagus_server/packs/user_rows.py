@@ -52,6 +52,22 @@ class BadRow(Exception):
         self.reason, self.detail = reason, detail
 
 
+class UserCorpusError(ValueError):
+    """A corpus cannot be used; the message names file, row and reason.
+
+    Args:
+        path: the file.
+        row: counted from 1; None where it is not about one row.
+        reason: None where no Reason fits.
+        detail: what is wrong.
+    """
+
+    def __init__(self, path: Path, row: int | None, reason: Reason | None, detail: str) -> None:
+        where = path.name if row is None else f"{path.name}:{row}"
+        super().__init__(f"{where}: {detail}" if reason is None else f"{where}: {reason}: {detail}")
+        self.path, self.row, self.reason, self.detail = path, row, reason, detail
+
+
 @dataclass(frozen=True)
 class Row:
     """A row that follows the schema; an absent field is None."""
