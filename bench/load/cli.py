@@ -41,14 +41,17 @@ def hostile(
 def soak(
     requests: Annotated[int, typer.Option(help="Requests in all.")] = 200_000,
     concurrency: Annotated[int, typer.Option(help="Requests at once.")] = 32,
+    engine: Annotated[
+        bool, typer.Option(help="Over the real engine with the bundled model; 10,000 are many.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="Latency and memory over time.")] = None,
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Many requests against the API with a fake engine: what stays behind."""
+    """Many requests: what stays behind. Without --engine, over an engine without a model."""
     from bench.load.soak import draw, run
 
-    result = run(requests, concurrency, seed)
+    result = run(requests, concurrency, engine, seed)
     tell(result, out)
     if picture is not None:
         draw(result, picture)

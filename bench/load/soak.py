@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 import numpy as np
 
+from bench.load.engine_server import EngineServer
+from bench.load.soak_messages import Messages, for_fake_engine, for_real_engine
 from support.fake_server_process import FakeServerProcess
-from support.good_messages import GOOD
 
 _PARTS = 40
 _WARM_UP = 500
@@ -23,18 +24,11 @@ _SERVICE = "/vagus.v1.GenerationService/"
 class _Requests:
     """Makes good requests, each to its end or until it is cancelled."""
 
-    def __init__(self, target: str, random: Random) -> None:
+    def __init__(self, target: str, messages: Messages, random: Random) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]
         self._channels = [grpc.aio.insecure_channel(target, options) for _ in range(4)]
+        self._messages = messages
         self._random = random
-        specs = [m.spec for m in GOOD["Generate"] if not m.spec.sampling.HasField("structure")]
-        for spec in specs:
-            spec.sampling.max_tokens = 8
-        start, change = GOOD["Converse"][0], GOOD["Converse"][-1]
-        start.start.CopyFrom(specs[0])
-        self._generate = [type(GOOD["Generate"][0])(spec=s).SerializeToString() for s in specs]
-        self._read = GOOD["ReadText"][0].SerializeToString()
-        self._conversation = [start.SerializeToString(), change.SerializeToString()]
         self.kinds: list[tuple[str, Callable[[grpc.aio.Channel], Awaitable[None]]]] = [
             ("Generate", self.generate),
             ("StreamGenerate", self.stream),
@@ -45,25 +39,28 @@ class _Requests:
         self.counts: dict[str, int] = {}
 
     async def generate(self, channel: grpc.aio.Channel) -> None:
-        await channel.unary_unary(f"{_SERVICE}Generate")(self._random.choice(self._generate))
+        message = self._random.choice(self._messages.generate)
+        call: Any = channel.unary_unary(f"{_SERVICE}Generate")
+        await call(message)
 
     async def stream(self, channel: grpc.aio.Channel) -> None:
         call: Any = channel.unary_stream(f"{_SERVICE}StreamGenerate")
-        async for _ in call(self._random.choice(self._generate)):
+        async for _ in call(self._random.choice(self._messages.generate)):
             pass
 
     async def cancelled(self, channel: grpc.aio.Channel) -> None:
         method: Any = channel.unary_stream(f"{_SERVICE}StreamGenerate")
-        call = method(self._generate[0])
+        call = method(self._messages.cancelled)
         await call.read()
         call.cancel()
 
     async def read(self, channel: grpc.aio.Channel) -> None:
-        await channel.unary_unary("/vagus.v1.ReadoutService/ReadText")(self._read)
+        call: Any = channel.unary_unary("/vagus.v1.ReadoutService/ReadText")
+        await call(self._messages.read)
 
     async def converse(self, channel: grpc.aio.Channel) -> None:
         method: Any = channel.stream_stream(f"{_SERVICE}Converse")
-        async for _ in method(iter(self._conversation)):
+        async for _ in method(iter(self._messages.conversation)):
             pass
 
     async def run(self, count: int, concurrency: int) -> list[float]:
@@ -92,18 +89,22 @@ class _Requests:
             await channel.close()
 
 
-def run(requests: int, concurrency: int, seed: int) -> dict[str, Any]:
-    """Quantiles of the whole call in milliseconds, and what the server held, over time."""
-    return asyncio.run(_run(requests, concurrency, seed))
+def run(requests: int, concurrency: int, engine: bool, seed: int) -> dict[str, Any]:
+    """Quantiles of the whole call in milliseconds, and what the server held, over time.
+
+    With `engine` it is the whole server with the bundled model; else one without a model.
+    """
+    return asyncio.run(_run(requests, concurrency, engine, seed))
 
 
-async def _run(requests: int, concurrency: int, seed: int) -> dict[str, Any]:
+async def _run(requests: int, concurrency: int, engine: bool, seed: int) -> dict[str, Any]:
     samples: list[dict[str, Any]] = []
     start, done = time.monotonic(), _WARM_UP
-    with FakeServerProcess() as server:
-        maker = _Requests(server.target, Random(seed))
+    messages = for_real_engine() if engine else for_fake_engine()
+    with EngineServer() if engine else FakeServerProcess() as server:
+        maker = _Requests(server.target, messages, Random(seed))
         await maker.run(_WARM_UP, concurrency)
-        before = server.held()
+        before = await asyncio.to_thread(server.held)
         for _ in range(_PARTS):
             began = time.monotonic()
             taken = await maker.run(requests // _PARTS, concurrency)
@@ -111,10 +112,11 @@ async def _run(requests: int, concurrency: int, seed: int) -> dict[str, Any]:
             done += len(taken)
             per_second = round(len(taken) / (time.monotonic() - began))
             sample = {"requests": done, "p50_ms": round(p50, 2), "p99_ms": round(p99, 2)}
-            samples.append(sample | {"per_second": per_second} | server.held())
+            held = await asyncio.to_thread(server.held)
+            samples.append(sample | {"per_second": per_second} | held)
             print(samples[-1], file=sys.stderr, flush=True)
-        await asyncio.sleep(1)
-        after = server.held()
+        await asyncio.sleep(2)
+        after = await asyncio.to_thread(server.held)
         await maker.close()
         log = list(server.log)
     return {

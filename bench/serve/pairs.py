@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from bench.serve.client import server_round
@@ -12,6 +14,9 @@ from bench.serve.modes import MODES, BenchmarkError, Mode, Work
 from bench.serve.process import EngineProcess
 from bench.serve.report import Cell
 from vagus import AsyncClient
+
+#: A policy needs two tokens to act.
+_WARMING_TOKENS = 4
 
 
 def say(text: str) -> None:
@@ -89,12 +94,13 @@ class Benchmark:
         cell = Cell(mode.name, batch)
         for pair in range(self._arguments.pairs + 1):
             work = self._work(pair * batch, batch, self._arguments.tokens)
+            run_vagus = partial(self._run_vagus, mode)
             if pair % 2 == 0:
-                stock, stock_usage = await self._measured(self._run_stock(work))
-                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
+                stock, stock_usage = await self._measured(self._run_stock, work)
+                vagus, vagus_usage = await self._measured(run_vagus, work)
             else:
-                vagus, vagus_usage = await self._measured(self._run_vagus(mode, work))
-                stock, stock_usage = await self._measured(self._run_stock(work))
+                vagus, vagus_usage = await self._measured(run_vagus, work)
+                stock, stock_usage = await self._measured(self._run_stock, work)
             if pair > 0:
                 cell.add(stock, vagus, stock_usage, vagus_usage)
             ratio = vagus.tokens_per_second / stock.tokens_per_second
@@ -106,7 +112,15 @@ class Benchmark:
             )
         return cell
 
-    async def _measured(self, round_: Coroutine[Any, Any, Round]) -> tuple[Round, Usage]:
+    async def _measured(
+        self, run: Callable[[Work], Coroutine[Any, Any, Round]], work: Work
+    ) -> tuple[Round, Usage]:
+        """A round, after a few tokens of the same requests that do not count.
+
+        While one engine runs, the memory of the other grows cold, and its first tokens are slow:
+        on a virtual machine some took five times as long, in pairs with either engine.
+        """
         await settle(self._pids)
+        await run(replace(work, tokens=min(_WARMING_TOKENS, work.tokens)))
         meter = Meter(self._pids)
-        return await round_, meter.read()
+        return await run(work), meter.read()
