@@ -76,7 +76,7 @@ def test_a_name_of_one_tenants_is_free_for_another(two: Two) -> None:
     assert concepts(two.acme)[NAME].digest == first
 
 
-def test_the_metrics_page_has_no_names_of_tenants_or_of_their_concepts(two: Two) -> None:
+def test_the_metrics_page_has_no_names_of_tenants_concepts(two: Two) -> None:
     upload(two.acme, ROWS, name=NAME)
     get(two.acme, NAME)
     refused(lambda: get(two.globex, NAME))

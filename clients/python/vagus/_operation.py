@@ -17,7 +17,7 @@ length of 1 in the residual stream's own scale."""
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """x += strength v."""
+    """x += s u, with s the strength in its unit."""
 
     strength: float
     unit: Unit

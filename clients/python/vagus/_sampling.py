@@ -26,7 +26,8 @@ class SamplingOptions(TypedDict, total=False):
         stop_token_ids: The request ends after one of these tokens.
         logprobs: Number of alternatives returned with each token, 0 to 20; 0 returns the
             chosen token's log-probability alone, unset none.
-        n: Number of continuations. Servers refuse more than 1 today.
+        n: Number of continuations, 1 to 16, in `Result.others`; more than 1 need a
+            temperature. Default 1.
         json_schema: The text is JSON that this schema describes. At most one of these three.
         regex: The text as a whole matches this.
         choices: The text is one of these.
