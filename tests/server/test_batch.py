@@ -1,18 +1,25 @@
 """The requests of a pass: what its message says of their rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import programs
 from support.examples import examples
-from vagus_kernels.layout import ADD, READ_FLAG, SET
+from vagus.v1 import steering_pb2 as pb
+from vagus_kernels.layout import ADD, CLAMP, READ_FLAG, SET
 from vagus_kernels.step import Step
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation, Range
+from vagus_server.steering.program import Envelope, Program
+from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.scope import PromptMap
 
 SITES, ROWS = 4, 64
 CONFIG = PluginConfig(
@@ -151,6 +158,31 @@ def test_steps_that_depend_on_the_row_are_measured(worker: Worker) -> None:
     assert worker.tables.step.row_scale[:2, 2].tolist() == [1.0, 1.0]
     worker.begin(["a"], [1], [4])
     assert worker.tables.step.row_scale[0, 2] == 0.25
+
+
+def test_a_slot_measures_what_its_program_needs_measured(worker: Worker) -> None:
+    """Envelopes act through rows' scales; whether there is one decides what is measured."""
+    plain, clamp = programs.operation(0), programs.operation(1, action=CLAMP)
+    fading = replace(plain, envelope=Envelope(2, 0.0, 1.0))
+    steps = {}
+    for name, operations in (("plain", (plain, clamp)), ("fading", (fading, clamp))):
+        program = Program(operations)
+        row_of = dict.fromkeys(program.contents, 1)
+        order = Order(program.order_operations(row_of), program.tables_digest)
+        worker.batch.roster.add(name, order)
+        worker.begin([name], [2], [0])
+        assert worker.batch.layout is not None
+        steps[name] = int(worker.batch.layout.spans[0, 4])
+    assert steps == {"plain": 2, "fading": 4}
+
+
+def test_no_bound_of_a_scope_is_too_large_for_the_tables(worker: Worker) -> None:
+    rule = pb.ScopeRule(generated=pb.Range(start=1, end=NO_END))
+    scope, _ = resolve_scope(pb.Scope(include=[rule]), PromptMap(4), "scope")
+    worker.batch.roster.add("a", Order((operation(1, scope=scope),), b"x"))
+    worker.begin(["a"], [4], [0])
+    worker.begin(["a"], [3], [4])
+    assert worker.rows(3)[1] == [0, 1, 1]
 
 
 def test_finishing_or_pausing_the_unknown_is_ignored(worker: Worker) -> None:

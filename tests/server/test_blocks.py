@@ -1,5 +1,6 @@
 """Keys of the prefix cache: equal exactly where the device did the same to equal tokens."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_envelopes_are_told_by_where_they_stand() -> None:
     assert len(set(later)) == len(later)
     moved = order(((0, NO_END),), envelope=Envelope(12, 0.0, 4.0))
     assert keys(moved)[3:] == later[:3], "the same number of tokens after it began"
+
+
+def test_envelopes_are_told_by_whose_they_are() -> None:
+    plain, fading = (operation(2, envelope=e) for e in (None, Envelope(8, 0.0, 4.0)))
+    other = operation(2, concept="sad")
+    orders = []
+    for operations in ((fading, other), (plain, replace(other, envelope=fading.envelope))):
+        program = Program(operations)
+        row_of = dict.fromkeys(program.contents, 1)
+        orders.append(Order(program.order_operations(row_of), program.tables_digest))
+    assert not set(keys(orders[0])) & set(keys(orders[1]))
 
 
 SCOPES = st.lists(

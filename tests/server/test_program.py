@@ -46,6 +46,8 @@ CHANGES = {
     "gate's bound": (replace(CALM, gate=replace(GATE, lower=0.25)), SAD),
     "gate's site": (replace(CALM, gate=replace(GATE, site=None)), SAD),
     "gate's vector": (replace(CALM, gate=replace(GATE, vectors=vectors("6"))), SAD),
+    "no envelope": (replace(CALM, envelope=None), SAD),
+    "another's envelope": (replace(CALM, envelope=None), replace(SAD, envelope=CALM.envelope)),
     "order": (SAD, CALM),
     "one operation less": (CALM,),
     "one operation twice": (CALM, SAD, SAD),
@@ -61,7 +63,7 @@ def test_any_change_of_what_is_done_changes_both_digests(change: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"scope_text": "other"}, {"envelope": None}, {"envelope": Envelope(4, 9.0, 0.0)}],
+    [{"scope_text": "other"}, {"envelope": Envelope(4, 9.0, 0.0)}],
     ids=str,
 )
 def test_what_flags_alone_carry_is_not_in_the_tables(change: dict[str, object]) -> None:

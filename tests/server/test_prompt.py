@@ -116,6 +116,7 @@ def test_a_text_that_could_fit_is_tokenised(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize(
     "prompt",
     [Prompt(text="x" * 10_000), chat(("USER", "x" * 5000), ("ASSISTANT", "x" * 5000)),
+     chat(*[("USER", "")] * LENGTH), chat(*[("USER", "x")] * 20),
      Prompt(token_ids=TokenIds(ids=[1] * 10_000))],
 )  # fmt: skip
 def test_enormous_prompts_are_never_tokenised(

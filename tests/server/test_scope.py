@@ -11,7 +11,7 @@ from support.examples import examples
 from vagus.v1 import prompt_pb2, steering_pb2
 from vagus_server.errors import ApiError
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.rules import MAX_RULES, resolve_scope
 from vagus_server.steering.scope import PromptMap, joined, without
 
 USER, ASSISTANT, SYSTEM = prompt_pb2.ROLE_USER, prompt_pb2.ROLE_ASSISTANT, prompt_pb2.ROLE_SYSTEM
@@ -58,6 +58,8 @@ RULES: list[tuple[dict[str, Any], tuple[Range, ...]]] = [
     ({"characters": (None, 6)}, ((1, 4),)),
     ({"generated": (0, 2)}, ((4, 6),)),
     ({"generated": (3, None)}, ((7, NO_END),)),
+    ({"generated": (1, NO_END)}, ((5, NO_END),)),
+    ({"generated": (NO_END, None)}, ()),
     ({"last_prompt_token": True}, ((3, 4),)),
 ]
 
@@ -116,6 +118,16 @@ def test_rules_that_make_no_sense_are_refused(what: str) -> None:
         resolve(rule(**fields), prompt=prompt)
     assert caught.value.reason == "FIELD_INVALID"
     assert caught.value.metadata["field"] == field
+
+
+@pytest.mark.parametrize("name", ["include", "except"])
+def test_more_rules_than_a_pass_should_look_at_are_refused(name: str) -> None:
+    rules = [rule(positions=(2 * i, 2 * i + 1)) for i in range(MAX_RULES + 1)]
+    resolve_scope(steering_pb2.Scope(**{name: rules[1:]}), TEXT, "scope")
+    with pytest.raises(ApiError) as caught:
+        resolve_scope(steering_pb2.Scope(**{name: rules}), TEXT, "scope")
+    assert caught.value.reason == "FIELD_INVALID"
+    assert caught.value.metadata["field"] == f"scope.{name}"
 
 
 RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5)

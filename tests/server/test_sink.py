@@ -1,8 +1,11 @@
 """Rows of tokens that do not stand count for nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
-from vagus_server.engine.sink import Sink, Span
+from vagus_server.engine.sink import Sink, Sinks, Span
+from vagus_server.plugin.wire import Step
 
 NOTHING = np.zeros((0, 4), dtype=np.int32), np.zeros(0, dtype=np.float32)
 
@@ -49,3 +52,24 @@ def test_a_position_computed_again_counts_once() -> None:
     feed(sink, 0, 1, 2, 3)
     sink.settle(3)
     assert (sink.turn_tokens, sink.turn_sum) == (3, 6)
+
+
+def test_a_row_that_is_kept_does_not_hold_the_whole_steps() -> None:
+    sinks, sink = Sinks((1, 3, 2), sites=4), Sink(((0, 100),), turn_start=None)
+    sinks.open("a", sink)
+    spans = np.array([[7, 1, 1, 1, 1], [9, 1, 1, 1, 1]], dtype=np.int32)
+    step = Step(
+        ["a-0", "b-0"],
+        spans.tobytes(),
+        positions=np.array([7, 9], dtype=np.int32).tobytes(),
+        readouts=np.arange(12, dtype=np.float32).tobytes(),
+        marks=np.ones((2, 4), dtype=np.int32).tobytes(),
+        steps=np.ones(2, dtype=np.float32).tobytes(),
+    )
+    sinks.route(step, {"a-0": SimpleNamespace(external_req_id="a")})
+    kept = [sink.rows[7], sink.spans[0].marks, sink.spans[0].steps]
+    assert sink.rows[7].tolist() == [[[0, 1], [2, 3], [4, 5]]]
+    for array in kept:
+        whole = array if array.base is None else array.base
+        assert isinstance(whole, np.ndarray)
+        assert whole.nbytes == array.nbytes

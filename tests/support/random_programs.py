@@ -42,6 +42,7 @@ _RULES = (
     ),
     _range(-12, 60).map(lambda r: pb.ScopeRule(positions=r)),
     _range(0, 9).map(lambda r: pb.ScopeRule(generated=r)),
+    st.just(pb.ScopeRule(generated=pb.Range(start=1, end=2**31 - 1))),
     st.just(pb.ScopeRule(last_prompt_token=True)),
 )
 _CHARACTERS = _range(0, 1).map(lambda r: pb.ScopeRule(characters=r))

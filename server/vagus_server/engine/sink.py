@@ -165,5 +165,7 @@ class Sinks:
             moved = slice(measured, measured := measured + steps_measured)
             sink = self._of(internal_id, request_states)
             if sink is not None:
-                evidence = Span(start, tokens, marks[acted], steps[moved])
-                sink.feed(evidence, positions[there], readouts[there])
+                # Copies: a view would hold the step of the whole batch for as long as one
+                # request keeps a row of it.
+                evidence = Span(start, tokens, marks[acted].copy(), steps[moved].copy())
+                sink.feed(evidence, positions[there], readouts[there].copy())

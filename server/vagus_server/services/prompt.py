@@ -94,6 +94,7 @@ class PromptEncoder:
         elif form == "chat":
             chat = self._chat(prompt.chat, f"{field}.chat", add_generation_prompt)
             text = chat.text
+            self._check_characters(len(text), f"{field}.chat")
             ids = list(self._tokenizer.encode(text, add_special_tokens=False))
         else:
             ids = []
@@ -140,6 +141,9 @@ class PromptEncoder:
     def _chat(self, chat: pb.Chat, field: str, add_generation_prompt: bool) -> RenderedChat:
         if not self.has_chat_template:
             raise _chat_invalid(field, "the model has no chat template")
+        # Every message takes a token or more, whatever the template.
+        if len(chat.messages) > self._limit:
+            raise self._too_long(len(chat.messages), field)
         for i, message in enumerate(chat.messages):
             if message.role not in ROLES:
                 invalid(

@@ -138,9 +138,15 @@ class Program:
     def tables_digest(self) -> bytes:
         """SHA-256 of what the device's tables hold, 32 bytes: programs that agree share a slot.
 
-        Scopes and envelopes are not in it: they act through the flags of each token.
+        Scopes and what envelopes do are not in it: they act through the flags and scales of each
+        token. That an operation has an envelope is: the slot measures its steps then.
         """
-        return _sha256([operation.canonical() for operation in self.operations])
+        return _sha256(
+            [
+                operation.canonical() | {"enveloped": operation.envelope is not None}
+                for operation in self.operations
+            ]
+        )
 
     @property
     def dose(self) -> float:

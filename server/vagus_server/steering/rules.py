@@ -5,6 +5,8 @@ from vagus_server.errors import invalid
 from vagus_server.plugin.wire import NO_END, Range
 from vagus_server.steering.scope import PromptMap, from_end, joined, without
 
+#: Most rules of an include or except list. Each pass looks at the ranges that they make.
+MAX_RULES = 64
 _ROLES = (
     prompt_pb2.ROLE_SYSTEM,
     prompt_pb2.ROLE_USER,
@@ -18,6 +20,14 @@ def resolve_scope(
 ) -> tuple[tuple[Range, ...], str]:
     """Returns the ranges and the rules' canonical text, or raises ApiError."""
     excepted = getattr(message, "except")
+    for name, rules in (("include", message.include), ("except", excepted)):
+        if len(rules) > MAX_RULES:
+            invalid(
+                f"{field}.{name}",
+                f"has {len(rules)} rules; at most {MAX_RULES} are served",
+                value=len(rules),
+                limit=MAX_RULES,
+            )
     include = [
         r
         for i, rule in enumerate(message.include)
@@ -53,7 +63,8 @@ def _rule(rule: steering_pb2.ScopeRule, prompt: PromptMap, field: str) -> list[R
         start, end = _bounds(rule.generated)
         _check_not_negative(start, end, f"{field}.generated")
         _check_order(start, end, f"{field}.generated")
-        return [(tokens + (start or 0), NO_END if end is None else tokens + end)]
+        last = NO_END if end is None else tokens + end
+        return [(min(tokens + (start or 0), NO_END), min(last, NO_END))]
     if kind == "last_prompt_token":
         if not rule.last_prompt_token:
             invalid(f"{field}.last_prompt_token", "must be true when it is set")

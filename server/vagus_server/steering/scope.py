@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from vagus_server.plugin.wire import NO_END, Range
 
@@ -24,11 +27,16 @@ class PromptMap:
     turns: Callable[[], Sequence[tuple[int, int, int]] | None] = field(default=lambda: None)
 
     def covering(self, start: int, end: int) -> list[Range]:
-        """The tokens that overlap the characters [start, end)."""
-        spans = self.spans()
-        assert spans is not None
-        inside = [i for i, (a, b) in enumerate(spans) if a < end and start < b]
-        return [(i, i + 1) for i in inside]
+        """The tokens that overlap the characters [start, end), as disjoint ranges, ascending."""
+        starts, ends = self._bounds
+        inside = np.flatnonzero((starts < end) & (start < ends))
+        runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
+        return [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+
+    @cached_property
+    def _bounds(self) -> np.ndarray:
+        """Int64 [2, tokens]: where each token's characters begin and end."""
+        return np.array(self.spans(), dtype=np.int64).reshape(-1, 2).T
 
 
 def joined(ranges: Sequence[Range]) -> list[Range]:
@@ -44,15 +52,21 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
 
 def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
     """Positions in `ranges` and not in `holes`, as disjoint ranges."""
-    left = joined(ranges)
-    for hole_start, hole_end in joined(holes):
-        left = [
-            piece
-            for start, end in left
-            for piece in ((start, min(end, hole_start)), (max(start, hole_end), end))
-            if piece[0] < piece[1]
-        ]
-    return left
+    # Where one of either begins or ends, and how deep one is in ranges and in holes from there on.
+    edges = sorted(
+        (position, kind, step)
+        for kind, some in ((0, joined(ranges)), (1, joined(holes)))
+        for start, end in some
+        for position, step in ((start, 1), (end, -1))
+    )
+    left: list[Range] = []
+    inside, since = [0, 0], 0
+    for position, kind, step in edges:
+        if inside == [1, 0] and since < position:
+            left.append((since, position))
+        inside[kind] += step
+        since = position
+    return joined(left)
 
 
 def overlap(a: Range, b: Range) -> int:
