@@ -91,7 +91,16 @@ PROGRAMS: dict[str, list[Operation]] = {
     "gate and scope": [
         add("calm", 0.2, 15, scope=scope(GENERATION), gate=Gate(concept="afraid", at_least=-1))],
     "gate never open": [add("calm", 0.2, 15, gate=Gate(concept="sad", at_least=1e5))],
+    "to the largest position there is": [
+        add("happy", 0.3, 15, scope=scope(ScopeRule(generated=range_(2, 2**31 - 1))))],
     "ramp": [add("desperate", 0.4, 15, envelope=Envelope(ramp_tokens=10))],
+    "what the ramp does, without one": [add("desperate", 0.4, 15)],
+    "a clamp behind a ramp": [
+        add("desperate", 0.4, 15, envelope=Envelope(ramp_tokens=10)),
+        Operation(concept="angry", sites=[15], clamp=Clamp(lower=0.1, unit=RESIDUAL))],
+    "the same without the ramp": [
+        add("desperate", 0.4, 15),
+        Operation(concept="angry", sites=[15], clamp=Clamp(lower=0.1, unit=RESIDUAL))],
     "decay": [add("desperate", 0.4, 15, envelope=Envelope(half_life_tokens=3))],
     "ramp and decay of a set": [
         Operation(concept="happy", sites=[12, 15], set=Set(value=0.3, unit=RESIDUAL),
