@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from bench.serve import engines, http_server, report
-from bench.serve.modes import MODE_OF, BenchmarkError
+from bench.serve.modes import CONTROL, MODE_OF, MODES, BenchmarkError
 from bench.serve.pairs import Benchmark, say
 from bench.serve.process import EngineProcess, Settings, Started
 from bench.serve.prompts import PROMPTS
@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--tokens", type=int, default=24, help="tokens that each request generates")
     add("--pairs", type=int, default=20, help="pairs of rounds per cell, after one discarded")
     add("--against", choices=list(_SIDES), default="engine", help="the other side")
-    add("--modes", default=",".join(MODE_OF), help="comma-separated; default: all")
+    add(
+        "--modes",
+        default=",".join(mode.name for mode in MODES),
+        help=f"comma-separated, or {CONTROL.name}; default: all that are Vagus's",
+    )
     add("--prompts", type=Path, help="JSON list of texts; default: the 32 of prompts.py")
     add("--concept", default="desperate", help="concept that steered modes add")
     add("--strength", type=float, default=0.1, help="its strength, in mean residual norms")
@@ -114,6 +118,8 @@ async def _run(arguments: argparse.Namespace) -> None:
     if unknown:
         raise BenchmarkError(f"there are no modes {unknown}; there are {list(MODE_OF)}")
     modes = [MODE_OF[name] for name in arguments.modes.split(",")]
+    if CONTROL in modes and len(modes) > 1:
+        raise BenchmarkError(f"{CONTROL.name} is a run of its own")
     settings = _settings(arguments)
     pack = Pack.load(settings.pack)
     if arguments.concept not in pack.index:
@@ -129,13 +135,16 @@ async def _run(arguments: argparse.Namespace) -> None:
         stack.callback(stock.close)
         stock_started = await stock.started()
         # One after the other: starting engines measure the memory that is left.
-        say("starting Vagus")
-        vagus = EngineProcess(engines.vagus, settings)
+        control = modes == [CONTROL]
+        say(f"starting {'another one' if control else 'Vagus'}")
+        vagus = EngineProcess(engines.stock if control else engines.vagus, settings)
         stack.callback(vagus.close)
         vagus_started = await vagus.started()
         _check_alike(stock_started, vagus_started)
-        target = f"127.0.0.1:{vagus_started.port}"
-        client = await stack.enter_async_context(AsyncClient(target))
+        client = None
+        if not control:
+            target = f"127.0.0.1:{vagus_started.port}"
+            client = await stack.enter_async_context(AsyncClient(target))
         if over_http:
             # Without a limit of its own on connections.
             connector = aiohttp.TCPConnector(limit=0)

@@ -54,7 +54,9 @@ MODES = (
     Mode("server-steered-distinct", "server", "distinct"),
     Mode("server-steered-read", "server", "shared", read=True),
 )
-MODE_OF = {mode.name: mode for mode in MODES}
+#: A second stock engine in Vagus's place: what machine and order of starting do by themselves.
+CONTROL = Mode("stock-again", "engine")
+MODE_OF = {mode.name: mode for mode in (*MODES, CONTROL)}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from bench.serve.client import server_round
 from bench.serve.idle import Meter, Usage, settle
 from bench.serve.measure import Round
-from bench.serve.modes import MODES, BenchmarkError, Mode, Work
+from bench.serve.modes import CONTROL, MODES, BenchmarkError, Mode, Work
 from bench.serve.process import EngineProcess
 from bench.serve.report import Cell
 from vagus import AsyncClient
@@ -33,7 +33,7 @@ class Benchmark:
         concepts: of the pack.
         run_stock: runs a round on the other side.
         vagus: the process with our server.
-        client: connected to our server.
+        client: connected to our server; None in a control, where there is none.
         pids: of both processes, the other side's first.
     """
 
@@ -44,7 +44,7 @@ class Benchmark:
         concepts: list[str],
         run_stock: Callable[[Work], Coroutine[Any, Any, Round]],
         vagus: EngineProcess,
-        client: AsyncClient,
+        client: AsyncClient | None,
         pids: tuple[int, int],
     ) -> None:
         self._arguments = arguments
@@ -62,8 +62,9 @@ class Benchmark:
 
     async def _run_vagus(self, mode: Mode, work: Work) -> Round:
         if mode.path == "server":
+            assert self._client is not None
             return await server_round(self._client, mode, work)
-        return await self._vagus.run(mode, work)
+        return await self._vagus.run(None if mode == CONTROL else mode, work)
 
     async def check(self) -> None:
         """Raises BenchmarkError unless Vagus generates what stock vLLM does, and steers.
@@ -71,10 +72,11 @@ class Benchmark:
         Unsteered prompts run one by one: what else is in a batch changes roundings.
         """
         tokens = self._arguments.parity_tokens
+        modes = (CONTROL,) if self._client is None else MODES
         for i in range(len(self._prompts)):
             work = self._work(i, 1, tokens)
             expected = await self._run_stock(work)
-            for mode in MODES:
+            for mode in modes:
                 if not mode.steers:
                     found = await self._run_vagus(mode, work)
                     if not found.same_as(expected):
@@ -82,7 +84,7 @@ class Benchmark:
                             f"{mode.name} generates {found.tokens[0]} for prompt {i}, and stock "
                             f"vLLM {expected.tokens[0]}"
                         )
-        for mode in MODES:
+        for mode in modes:
             if mode.steers:
                 await self._run_vagus(mode, self._work(0, 2, tokens))
 

@@ -10,6 +10,10 @@ What 16 policies cost that watch every request, without and with steering, again
 
     python bench/serve/run.py --modes engine-idle,engine-policies-tell,engine-policies-steer
 
+What such pairs say of two stock engines, which is what of a difference is not Vagus's:
+
+    python bench/serve/run.py --modes stock-again
+
 Our gRPC server against vLLM's OpenAI server:
 
     python bench/serve/run.py --against openai --modes server-idle,server-steered-read \\
