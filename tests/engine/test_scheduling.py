@@ -72,6 +72,21 @@ def test_chunked_prefill(small: ServerProcess, reference: Reference) -> None:
     assert entry.sites[0].tokens == entry.tokens_in_scope == 337
 
 
+def test_a_seed_draws_the_same_whatever_the_chunks(small: ServerProcess) -> None:
+    """Two tenants: the second round finds nothing in the cache."""
+
+    def draw(i: int, tenant: str) -> list[int]:
+        asked = spec(f"{i}: {STORY * 2}", temperature=1, seed=i, max_tokens=6)
+        return ids(generate(small.channel, asked, tenant))
+
+    alone = [draw(i, "alone") for i in range(6)]
+    with ThreadPoolExecutor(len(alone)) as pool:
+        together = list(pool.map(lambda i: draw(i, "together"), range(len(alone))))
+    assert together == alone
+    long = spec(STORY * 12, temperature=1, seed=7, max_tokens=6)
+    assert ids(generate(small.channel, long, "a")) == ids(generate(small.channel, long, "b"))
+
+
 def test_prompt_scope_ends_inside_a_chunk(small: ServerProcess, reference: Reference) -> None:
     prompt = reference.tokenizer.encode(STORY * 6)[: BUDGET + 7]
     vector = reference.residual("calm", 12, 0.3)

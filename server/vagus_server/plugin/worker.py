@@ -20,6 +20,7 @@ from vllm.sequence import IntermediateTensors
 from vagus_server.plugin import pin, stages
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
+from vagus_server.plugin.generators import prepare_draws
 from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.sites import Decoder, install
 from vagus_server.plugin.stages import Collected
@@ -138,6 +139,9 @@ class SteeringWorker(Worker):
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Samples, and attaches the step's readouts and marks to the output."""
+        runner: Any = self.model_runner
+        if self.device.type == "cpu" and not hasattr(runner, "model_state"):
+            prepare_draws(runner)
         output = super().sample_tokens(grammar_output)
         layout = self.batch.layout
         if layout is None or not get_pp_group().is_last_rank:
