@@ -82,8 +82,9 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         # The ids are taken from here on; the engine hears of a request when it has a place.
         with Submission(self._served.engine, requests) as submission:
             streams = [
-                self._one(one, submission, prepared.operation, changes)
-                for one in prepared.continuations
+                # The call has begun with the first one: the others wait for its places too.
+                self._one(one, submission, prepared.operation, changes, limited=i == 0)
+                for i, one in enumerate(prepared.continuations)
             ]
             async with aclosing(interleaved(streams)) as messages:
                 yield messages
@@ -94,6 +95,8 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         submission: Submission,
         operation: str,
         changes: Changes | None,
+        *,
+        limited: bool,
     ) -> AsyncGenerator[pb.StreamGenerateResponse]:
         request, answer = continuation.request, continuation.answer
         served = self._served
@@ -102,7 +105,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             if changes is not None:
                 changes.begin(running)
             try:
-                async with served.admission.place() as waited:
+                async with served.admission.place(limited=limited) as waited:
                     served.metrics.queued(waited)
                     with (
                         served.metrics.running(request.program) as progress,

@@ -121,19 +121,18 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         served = self._served
         logprobs: list[Any] = []
         with submission.run(request) as running:
-            try:
-                async with served.admission.place(limited=limited) as waited:
-                    served.metrics.queued(waited)
-                    with request_span(running, served.name, "read"):
-                        try:
-                            async with aclosing(running.outputs()) as outputs:
-                                async for output in outputs:
-                                    logprobs += output.prompt_logprobs
-                        finally:
-                            served.metrics.read(running, served.engine.sinks)
-                return self._result(running, selection, renderer, logprobs)
-            finally:
-                current_call.get().ended(running)
+            async with served.admission.place(limited=limited) as waited:
+                served.metrics.queued(waited)
+                with request_span(running, served.name, "read"):
+                    try:
+                        async with aclosing(running.outputs()) as outputs:
+                            async for output in outputs:
+                                logprobs += output.prompt_logprobs
+                    finally:
+                        served.metrics.read(running, served.engine.sinks)
+                        # Not where it never got a place: nothing is charged for what never ran.
+                        current_call.get().ended(running)
+            return self._result(running, selection, renderer, logprobs)
 
     def _result(
         self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]
