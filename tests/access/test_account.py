@@ -95,6 +95,7 @@ def test_open_requests() -> None:
     tenant.close(2)
     tenant.open(2)
     limited(tenant.open)
+    assert limited(lambda: tenant.open(3, held=1)).retry_seconds is None
 
 
 def test_changed_limits_count_at_once(clock: Clock) -> None:
@@ -106,6 +107,10 @@ def test_changed_limits_count_at_once(clock: Clock) -> None:
     limited(tenant.call)
     now.limits = TenantLimits()
     tenant.call()
+    tenant.open(2)
+    now.limits = TenantLimits(concurrency=1)
+    limited(tenant.open)
+    tenant.open(0)  # a call that goes on, and wants no further place
 
 
 def test_no_limits() -> None:

@@ -8,6 +8,10 @@ import pytest
 from vagus_server.services.interleave import interleaved
 
 
+class Stubborn(Exception):
+    """Raised by a stream that fails while it is being closed."""
+
+
 class Stream:
     """Yields (name, 0), (name, 1)..; notes how it ended."""
 
@@ -52,6 +56,25 @@ def test_the_first_failure_ends_them_all() -> None:
         asyncio.run(run())
     assert bad.closed
     assert good.closed
+    assert good.yielded < 10, "the others do not keep a failure from being seen"
+
+
+def test_streams_that_fail_while_they_are_closed_hold_up_nobody() -> None:
+    async def stubborn() -> AsyncGenerator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            raise Stubborn
+
+    async def run() -> None:
+        async with asyncio.timeout(10):
+            merged = interleaved([stubborn() for _ in range(3)])
+            await anext(merged)
+            await asyncio.sleep(0)  # the next item waits to be taken, and nobody takes it
+            await merged.aclose()
+
+    asyncio.run(run())
 
 
 def test_closing_ends_them_all_and_a_stream_waits_for_its_reader() -> None:

@@ -189,8 +189,9 @@ class FakeEngine:
 
     def submit(self, request: EngineRequest) -> Running:
         start = len(request.token_ids) - 1 if request.monitor else None
-        sink = self._open[request.request_id] = Sink(request.read, start)
+        sink = Sink(request.read, start)
         self.sinks.open(request.request_id, sink)
+        self._open[request.request_id] = sink
         return Running(self, request, sink)  # type: ignore[arg-type]
 
     def close(self, request: EngineRequest) -> None:

@@ -36,11 +36,14 @@ class Account:
         if rate is not None:
             self._take("requests_per_second", 1, rate, max(1, math.ceil(rate)), rate)
 
-    def open(self, places: int = 1) -> None:
-        """Takes places among the tenant's open requests, or raises RATE_LIMITED."""
+    def open(self, places: int = 1, held: int = 0) -> None:
+        """Takes places among the tenant's open requests, or raises RATE_LIMITED.
+
+        The call that wants them has `held` already.
+        """
         limit = self.limits.concurrency
-        if limit is not None and self._open + places > limit:
-            raise _limited("concurrency", limit, None if places > limit else 1)
+        if limit is not None and places and self._open + places > limit:
+            raise _limited("concurrency", limit, None if held + places > limit else 1)
         self._open += places
 
     def close(self, places: int) -> None:

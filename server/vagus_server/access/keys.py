@@ -34,7 +34,7 @@ class TenantLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         requests_per_second: calls, of any kind.
         tokens_per_minute: prompt and generated tokens.
-        concurrency: generations and texts to read, running and waiting.
+        concurrency: calls, running and waiting; each continuation and text to read is one.
         max_dose: greatest dose of a program, if below the server's.
         max_concepts: concepts that it can have uploaded.
     """

@@ -93,7 +93,10 @@ class Sinks:
         self.readout_bytes = 0
 
     def open(self, request_id: str, sink: Sink) -> None:
-        """Starts collecting for a request."""
+        """Starts collecting for a request, whose id must be free."""
+        if request_id in self._sinks:
+            # Both would feed one sink, and nothing would tell whose rows are whose.
+            raise RuntimeError(f"the request id {request_id!r} is in use")
         self._sinks[request_id] = sink
 
     def close(self, request_id: str) -> None:

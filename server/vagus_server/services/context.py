@@ -67,7 +67,7 @@ class Call:
 
     def open(self, places: int = 1) -> None:
         """Takes further places among the tenant's open requests; raises ApiError."""
-        self.caller.account.open(places)
+        self.caller.account.open(places, self.places)
         self.places += places
 
     def reserve(self, *requests: EngineRequest) -> None:

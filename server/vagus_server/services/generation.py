@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
@@ -13,6 +13,7 @@ from vagus_server.services.interleave import interleaved
 from vagus_server.services.pace import parts
 from vagus_server.services.prepare import Continuation, Prepared, prepare
 from vagus_server.services.served import Served
+from vagus_server.services.submission import Submission
 from vagus_server.telemetry.spans import request_span
 
 
@@ -30,7 +31,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         response = pb.GenerateResponse()
         for _ in prepared.continuations[1:]:
             response.others.add()
-        async with aclosing(self._run(prepared)) as messages:
+        async with self._run(prepared) as messages:
             async for message in messages:
                 response.prompt_readouts.extend(message.prompt_readouts)
                 if message.HasField("layout"):
@@ -48,7 +49,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
     ) -> AsyncIterator[pb.StreamGenerateResponse]:
         """Streams outputs as they arise, or as they are taken where that is later."""
         prepared = prepare(self._served, request.spec, context)
-        async with aclosing(self._run(prepared)) as messages:
+        async with self._run(prepared) as messages:
             first = True
             async for message in messages:
                 if first:
@@ -63,7 +64,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
         spec = await first_message(requests)
         prepared = prepare(self._served, spec, context, field="start", live=True)
         changes = Changes(self._served, prepared, requests)
-        async with aclosing(self._run(prepared, changes)) as messages:
+        async with self._run(prepared, changes) as messages:
             first = True
             async for message in messages:
                 if first:
@@ -73,44 +74,57 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                     yield pb.ConverseResponse(changed=changed)
                 yield pb.ConverseResponse(output=message)
 
-    def _run(
+    @asynccontextmanager
+    async def _run(
         self, prepared: Prepared, changes: Changes | None = None
-    ) -> AsyncGenerator[pb.StreamGenerateResponse]:
-        operation = prepared.operation
-        return interleaved([self._one(c, operation, changes) for c in prepared.continuations])
+    ) -> AsyncIterator[AsyncGenerator[pb.StreamGenerateResponse]]:
+        requests = [one.request for one in prepared.continuations]
+        # The ids are taken from here on; the engine hears of a request when it has a place.
+        with Submission(self._served.engine, requests) as submission:
+            streams = [
+                # The call has begun with the first one: the others wait for its places too.
+                self._one(one, submission, prepared.operation, changes, limited=i == 0)
+                for i, one in enumerate(prepared.continuations)
+            ]
+            async with aclosing(interleaved(streams)) as messages:
+                yield messages
 
     async def _one(
-        self, continuation: Continuation, operation: str, changes: Changes | None
+        self,
+        continuation: Continuation,
+        submission: Submission,
+        operation: str,
+        changes: Changes | None,
+        *,
+        limited: bool,
     ) -> AsyncGenerator[pb.StreamGenerateResponse]:
         request, answer = continuation.request, continuation.answer
         served = self._served
         start = time.perf_counter()
-        # The request's id is taken from here on; the engine hears of it when it has a place.
-        running = served.engine.submit(request)
-        if changes is not None:
-            changes.begin(running)
-        try:
-            async with served.admission.place() as waited:
-                served.metrics.queued(waited)
-                with (
-                    served.metrics.running(request.program) as progress,
-                    request_span(running, served.name, operation),
-                ):
-                    try:
-                        async with aclosing(running.outputs()) as outputs:
-                            async for output in outputs:
-                                elapsed = time.perf_counter() - start
-                                progress.tokens(len(output.token_ids), elapsed)
-                                self._note_policies(running)
-                                for part in parts(output):
-                                    yield answer.message(running, part)
-                    finally:
-                        served.metrics.finished(running, served.engine.sinks)
-                        current_call.get().ended(running)
-        finally:
+        with submission.run(request) as running:
             if changes is not None:
-                changes.end()
-            served.engine.close(request)
+                changes.begin(running)
+            try:
+                async with served.admission.place(limited=limited) as waited:
+                    served.metrics.queued(waited)
+                    with (
+                        served.metrics.running(request.program) as progress,
+                        request_span(running, served.name, operation),
+                    ):
+                        try:
+                            async with aclosing(running.outputs()) as outputs:
+                                async for output in outputs:
+                                    elapsed = time.perf_counter() - start
+                                    progress.tokens(len(output.token_ids), elapsed)
+                                    self._note_policies(running)
+                                    for part in parts(output):
+                                        yield answer.message(running, part)
+                        finally:
+                            served.metrics.finished(running, served.engine.sinks)
+                            current_call.get().ended(running)
+            finally:
+                if changes is not None:
+                    changes.end()
 
     def _note_policies(self, running: Running) -> None:
         for event in running.new_events():

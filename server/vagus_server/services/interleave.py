@@ -23,17 +23,21 @@ def interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
 
 
 async def _interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T]:
-    items: asyncio.Queue[T | _End] = asyncio.Queue(1)
+    items: asyncio.Queue[T | _End] = asyncio.Queue()
+    # One item waits to be taken. A queue of one place would not be fair, and an end would have
+    # to wait for its place: after the last item was taken, for ever.
+    room = asyncio.Semaphore(1)
 
     async def pump(stream: AsyncGenerator[T]) -> None:
         error = None
         try:
             async with aclosing(stream):
                 async for item in stream:
-                    await items.put(item)
+                    await room.acquire()
+                    items.put_nowait(item)
         except Exception as failure:
             error = failure
-        await items.put(_End(error))
+        items.put_nowait(_End(error))
 
     tasks = [asyncio.create_task(pump(stream)) for stream in streams]
     try:
@@ -41,6 +45,7 @@ async def _interleaved(streams: Sequence[AsyncGenerator[T]]) -> AsyncGenerator[T
         while running:
             got = await items.get()
             if not isinstance(got, _End):
+                room.release()
                 yield got
             elif got.error is not None:
                 raise got.error

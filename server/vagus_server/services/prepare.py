@@ -122,6 +122,7 @@ def prepare(
         norms = served.pack.residual_norms
         answer = Answer(served.encoder, norms, len(token_ids), selection, renderer, i)
         prepared.append(Continuation(request, answer))
+    call.open(count - 1)  # the call itself has a place already
     call.reserve(*(one.request for one in prepared))
     call.note_steering([program], [spec.prompt])
     operation = "chat" if spec.prompt.HasField("chat") else "text_completion"

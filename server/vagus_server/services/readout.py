@@ -24,6 +24,7 @@ from vagus_server.services.context import (
 from vagus_server.services.prepare import reading
 from vagus_server.services.receipt import receipt_message
 from vagus_server.services.served import Served
+from vagus_server.services.submission import Submission
 from vagus_server.telemetry.spans import request_span
 
 _MAX_INPUTS = 64
@@ -83,12 +84,15 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         call.reserve(*requests)
         call.note_steering([r.program for r in requests], request.inputs)
         try:
-            async with asyncio.TaskGroup() as group:
-                # The first one waits for all: the others wait for their own kind as well.
-                tasks = [
-                    group.create_task(self._read(r, selection, renderer, limited=i == 0))
-                    for i, r in enumerate(requests)
-                ]
+            with Submission(served.engine, requests) as submission:
+                async with asyncio.TaskGroup() as group:
+                    # The first one waits for all: the others wait for their own kind as well.
+                    tasks = [
+                        group.create_task(
+                            self._read(r, submission, selection, renderer, limited=i == 0)
+                        )
+                        for i, r in enumerate(requests)
+                    ]
         except ExceptionGroup as failures:
             # The first failure has cancelled the others: it alone says what was wrong.
             raise failures.exceptions[0] from None
@@ -106,12 +110,17 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         return reading(self._served, wanted, "readouts")
 
     async def _read(
-        self, request: EngineRequest, selection: Selection, renderer: Renderer, *, limited: bool
+        self,
+        request: EngineRequest,
+        submission: Submission,
+        selection: Selection,
+        renderer: Renderer,
+        *,
+        limited: bool,
     ) -> pb.TextReadout:
-        served, engine = self._served, self._served.engine
-        running = engine.submit(request)
+        served = self._served
         logprobs: list[Any] = []
-        try:
+        with submission.run(request) as running:
             async with served.admission.place(limited=limited) as waited:
                 served.metrics.queued(waited)
                 with request_span(running, served.name, "read"):
@@ -120,11 +129,10 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                             async for output in outputs:
                                 logprobs += output.prompt_logprobs
                     finally:
-                        served.metrics.read(running, engine.sinks)
+                        served.metrics.read(running, served.engine.sinks)
+                        # Not where it never got a place: nothing is charged for what never ran.
+                        current_call.get().ended(running)
             return self._result(running, selection, renderer, logprobs)
-        finally:
-            engine.close(request)
-            current_call.get().ended(running)
 
     def _result(
         self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]
