@@ -95,7 +95,7 @@ class Running:
         Raises:
             ReceiptMismatch: before the last output is given out, when the device's marks
                 differ from the program.
-            ProgramsFull: a policy could not steer.
+            ProgramsFull: a policy could not steer, or cease to.
             BankFull: there is no room for the request's vectors; it has not been started.
             EngineUnavailable: the engine has died.
         """
