@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
 from vllm.v1.request import RequestStatus
 
 from vagus_server.plugin import blocks
@@ -90,7 +91,7 @@ class _Carrying(_Base):
         if step is not None and len(watches):
             ends = {request.request_id: request.num_tokens - 1 for request in several}
             for crossing in watches.see(step, ends):
-                self._act(crossing)
+                self._act(crossing, results)
         if self._vagus_news:
             self._attach(results)
         return results
@@ -145,7 +146,7 @@ class _Carrying(_Base):
         order = decode_order(data)
         return self._turn(request, course, lambda turned, at: turned.rebase(number, order, at))
 
-    def _act(self, crossing: Crossing) -> None:
+    def _act(self, crossing: Crossing, results: Any) -> None:
         """What a policy's crossing leads to, if the request goes on."""
         failed = stops = False
         request = self.requests.get(crossing.id)
@@ -156,13 +157,27 @@ class _Carrying(_Base):
             asked = course.base.policies[policy]
             stops = begins and asked.stops
             if stops:
-                self.finish_requests(crossing.id, RequestStatus.FINISHED_ABORTED)
+                self._stop(request, results)
             elif asked.operations and (begins or policy in course.acting):
                 # Ceasing leads to a program as well, which may be a new one.
                 turn = Course.begin if begins else Course.cease
                 start = self._turn(request, course, lambda turned, at: turn(turned, policy, at))
                 failed = start == FULL
         self._vagus_news.sightings.append(Sighting(*crossing, stops, failed))
+
+    def _stop(self, request: Any, results: Any) -> None:
+        """Ends a request with what this step has brought it, be that a token or nothing.
+
+        Its own output says that it is the last. The frontend takes a step's outputs in slices,
+        so an end that came with another one's could overtake the token.
+        """
+        self.finish_requests(request.request_id, RequestStatus.FINISHED_ABORTED)
+        outputs = results.setdefault(request.client_index, EngineCoreOutputs()).outputs
+        own = next((o for o in outputs if o.request_id == request.request_id), None)
+        if own is None:
+            own = EngineCoreOutput(request.request_id, [])
+            outputs.append(own)
+        own.finish_reason = request.get_finished_reason()
 
     def _turn(self, request: Any, course: Course, turn: Callable[[Course, int], Order]) -> int:
         """Changes a request from the first position on that it can, and tells of it.
