@@ -21,6 +21,7 @@ from vagus_kernels.layout import ADD
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.course import Course
+from vagus_server.plugin.room import Room
 from vagus_server.plugin.roster import Roster
 from vagus_server.plugin.watch import Watches
 from vagus_server.plugin.wire import NO_END, News, Order, OrderOperation, OrderPolicy, Step
@@ -142,17 +143,25 @@ def change_microseconds(tokens: int) -> float:
     prompt = list(range(start + tokens))
     orders = [order("steered, distinct, read", i) for i in range(STEPS)]
     scheduler: Any = SimpleNamespace(
-        hash_block_size=BLOCK, _vagus_changes={}, _vagus_news=News([], [], [])
+        hash_block_size=BLOCK,
+        _vagus_changes={},
+        _vagus_news=News([], [], []),
+        _vagus_room=Room(STEPS),
+        _vagus_in_flight=2,
     )
     times = []
     for number, changed in enumerate(orders, 1):
         request = Request("request", prompt, SamplingParams(), None, block_hasher=hasher)
+        request.num_computed_tokens = start
         course = Course(Order(read=((0, NO_END),)))
         setattr(request, blocks.COURSE, course)
         assert changed is not None
+
+        def turn(turned: Course, at: int, number: int = number, to: Order = changed) -> Order:
+            return turned.rebase(number, to, at)
+
         began = time.perf_counter()
-        held = course.rebase(number, changed, start)
-        SteeringScheduler._turn(scheduler, request, course, start, held)
+        SteeringScheduler._turn(scheduler, request, course, turn)
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1e6
 

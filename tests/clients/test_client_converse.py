@@ -135,18 +135,20 @@ async def test_a_refusal_is_raised_and_cancels(driver: Driver) -> None:
     assert (conversations[0].result.text, conversations[0].result.finish_reason) == ("a", None)
 
 
+@pytest.mark.parametrize("reason", ["PROGRAMS_FULL", "TOO_MANY_CHANGES"])
 @asynchronous
-async def test_without_check_a_refusal_is_the_callers_to_see(driver: Driver) -> None:
+async def test_without_check_a_refusal_is_the_callers_to_see(driver: Driver, reason: str) -> None:
     def act(conversation: AnyConversation, event: Event | None) -> None:
         if at_first_text(conversation, event):
             conversation.change(CALM, check=False)
 
-    refusal = refused(StatusCode.RESOURCE_EXHAUSTED, "PROGRAMS_FULL")
+    refusal = refused(StatusCode.RESOURCE_EXHAUSTED, reason)
     async with serve(send(output("a"), HEAR, refusal, end("b"))) as server:
         conversation = await driver.converse(server.target, act)
     [change] = conversation.changes
     assert (change.applied, change.refused) == (False, True)
     assert type(change.error) is ResourceExhausted
+    assert change.error.reason == reason
     assert conversation.result.text == "ab"
 
 

@@ -41,7 +41,7 @@ def test_pieces_cover_a_window_once() -> None:
         (9, 12, []),
     ]
     assert [(a, b) for a, b, _ in pieces(course.segments, 5, 9)] == [(5, 9)]
-    assert course.digests == {order(1.0).digest, order(2.0).digest, b""}
+    assert course.added == {order(2.0).digest, b""}
 
 
 def test_a_change_that_held_for_nothing_is_dropped() -> None:
@@ -51,16 +51,31 @@ def test_a_change_that_held_for_nothing_is_dropped() -> None:
     assert [(start, lengths(o)) for start, o in course.segments] == [(0, [1.0]), (5, [3.0])]
     course.rebase(3, order(4.0), 0)
     assert [(start, lengths(o)) for start, o in course.segments] == [(0, [4.0])]
-    assert course.changed
+    assert course.added == {order(4.0).digest}
 
 
-def test_a_program_taken_away_before_the_first_token_needs_a_slot() -> None:
+def test_the_program_that_it_came_with_needs_no_other_slot() -> None:
     course = Course(order(1.0))
     course.rebase(1, order(), 0)
-    assert course.digests == {b""}
+    assert course.added == {b""}, "nothing has a slot too, where a program was taken away"
+    course.rebase(2, order(1.0), 4)
+    assert course.added == {b""}
     plain = Course(order())
     plain.rebase(1, order(2.0), 4)
-    assert plain.digests == {order(2.0).digest}
+    plain.rebase(2, order(), 6)
+    assert plain.added == {order(2.0).digest}
+
+
+def test_a_copy_is_changed_alone() -> None:
+    course = Course(order(1.0, policies=(policy(10.0), policy(20.0))))
+    course.begin(0, 4)
+    other = course.copy()
+    other.rebase(1, order(2.0, policies=course.base.policies), 6)
+    other.begin(1, 8)
+    other.cease(0, 9)
+    assert (course.number, course.base.digest) == (0, course.came.digest)
+    assert [(start, lengths(o)) for start, o in course.segments] == [(0, [1.0]), (4, [1.0, 10.0])]
+    assert list(course.acting) == [0]
 
 
 def test_policies_add_to_whatever_the_request_asks() -> None:

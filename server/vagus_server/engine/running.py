@@ -1,14 +1,13 @@
 """A request while it runs: its outputs, its evidence, and changes of what steers it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest, Times
 from vagus_server.engine.sink import Sink
 from vagus_server.plugin.wire import FULL, OVER, Order, Switch
@@ -86,6 +85,7 @@ class Running:
         self._engine = engine
         #: What the programs need on the device, held until the request has ended there.
         self._held = AsyncExitStack()
+        #: Rows of the vectors that it came with.
         self._row_of: dict[str, int] = {}
         self._over = False
 
@@ -95,7 +95,7 @@ class Running:
         Raises:
             ReceiptMismatch: before the last output is given out, when the device's marks
                 differ from the program.
-            ProgramsFull: a policy could not steer.
+            ProgramsFull: a policy could not steer, or cease to.
             BankFull: there is no room for the request's vectors; it has not been started.
             EngineUnavailable: the engine has died.
         """
@@ -104,8 +104,10 @@ class Running:
         try:
             # vLLM's iterator is closed before anything is let go of: the engine then hears of
             # an abort before it hears of whatever takes the request's place.
-            async with self._held:
-                order = await self._order(self.request.program, self.request.contents)
+            async with self._held as held:
+                holding = self._engine.bank.holding(self.request.contents)
+                self._row_of.update(await held.enter_async_context(holding))
+                order = self._order(self.request.program, self._row_of)
                 async with aclosing(self._engine.generate(self.request, order)) as outputs:
                     async for raw in outputs:
                         output = self._take(raw)
@@ -118,11 +120,9 @@ class Running:
         finally:
             self._over = True
 
-    async def _order(self, program: Program, contents: Iterable[Vectors]) -> Order:
-        """The order for a program of this request; holds what it needs from now on."""
-        holding = self._engine.bank.holding(contents)
-        self._row_of |= await self._held.enter_async_context(holding)
-        request, row_of = self.request, self._row_of
+    def _order(self, program: Program, row_of: Mapping[str, int]) -> Order:
+        """The order for a program of this request, whose vectors are held in these rows."""
+        request = self.request
         return Order(
             operations=program.order_operations(row_of),
             digest=program.tables_digest if program else b"",
@@ -134,7 +134,7 @@ class Running:
         """Replaces the request's own program from the next token on that is not yet scheduled.
 
         What its policies add stays. The vectors of all its programs stay on the device until it
-        has ended.
+        has ended. Changes are made one after the other.
 
         Args:
             program: the new one.
@@ -152,18 +152,22 @@ class Running:
             if self._over:
                 raise ChangeTooLate
             await asyncio.sleep(_SUBMIT_SECONDS)
-        order = await self._order(program, program.contents.values())
-        if self._over:
-            # Perhaps nobody lets go of what came too late.
-            await self._held.aclose()
-            raise ChangeTooLate
-        self.programs.append(program)
-        self.change_ids.append(change_id)
-        start = await self._engine.change(internal[0], len(self.programs) - 1, order)
-        if start == OVER:
-            raise ChangeTooLate
-        if start == FULL:
-            raise ProgramsFull
+        async with AsyncExitStack() as held:
+            holding = self._engine.bank.holding(program.contents.values())
+            row_of = {**self._row_of, **await held.enter_async_context(holding)}
+            if self._over:
+                raise ChangeTooLate
+            # Outputs may name it before the call has returned.
+            self.programs.append(program)
+            self.change_ids.append(change_id)
+            number, order = len(self.programs) - 1, self._order(program, row_of)
+            start = await self._engine.change(internal[0], number, order)
+            if start in (OVER, FULL):
+                del self.programs[number], self.change_ids[number]
+                raise ChangeTooLate if start == OVER else ProgramsFull
+            if not self._over:
+                # Otherwise nobody might let go of it any more.
+                self._held.push_async_callback(held.pop_all().aclose)
         return start
 
     def _take(self, output: EngineOutput) -> EngineOutput:

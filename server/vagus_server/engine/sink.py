@@ -119,21 +119,16 @@ class Sinks:
         pin.check_parameters(process, _PARAMETERS)
 
         def process_outputs(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            stopped: list[str] = []
             for output in outputs:
                 if output.routed_experts is not None:
                     data, output.routed_experts = output.routed_experts, None
-                    stopped += self._take(data, output_processor.request_states)
-            processed = process(outputs, *args, **kwargs)
-            if stopped:
-                # The scheduler has ended these without a last output.
-                output_processor.abort_requests(stopped, internal=True)
-            return processed
+                    self._take(data, output_processor.request_states)
+            return process(outputs, *args, **kwargs)
 
         output_processor.process_outputs = process_outputs
 
-    def _take(self, data: np.ndarray, request_states: Any) -> list[str]:
-        """Gives each request its news; returns the internal ids of those that were stopped."""
+    def _take(self, data: np.ndarray, request_states: Any) -> None:
+        """Gives each request its news."""
         self.readout_bytes += data.nbytes
         news = news_from_array(data)
         for step in news.steps:
@@ -144,7 +139,6 @@ class Sinks:
         for sighting in news.sightings:
             if (sink := self._of(sighting.id, request_states)) is not None:
                 sink.sightings.append(sighting)
-        return [sighting.id for sighting in news.sightings if sighting.stops]
 
     def _of(self, internal_id: str, request_states: Any) -> Sink | None:
         state = request_states.get(internal_id)

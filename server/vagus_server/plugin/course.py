@@ -33,12 +33,19 @@ class Course:
     """
 
     def __init__(self, order: Order) -> None:
-        self._came = self.base = order
+        self.came = self.base = order
         #: Which of the request's programs `base` is; see `wire.Switch`.
         self.number = 0
         #: Operations of the policies that act now, by index.
         self.acting: dict[int, tuple[OrderOperation, ...]] = {}
         self.segments: Segments = [(0, order)]
+
+    def copy(self) -> "Course":
+        """One that can be changed alone: to see what would hold, before it is made to."""
+        other = Course(self.came)
+        other.base, other.number = self.base, self.number
+        other.acting, other.segments = self.acting.copy(), self.segments.copy()
+        return other
 
     def rebase(self, number: int, order: Order, start: int) -> Order:
         """Another program of the request's own; policies go on acting. Returns what holds."""
@@ -78,18 +85,12 @@ class Course:
         )
 
     @property
-    def changed(self) -> bool:
-        """Whether it is not as it came."""
-        return len(self.segments) > 1 or self.number > 0
+    def added(self) -> set[bytes]:
+        """Digests of the programs that it needs slots for beside the one that it came with.
 
-    @property
-    def digests(self) -> set[bytes]:
-        """Of the programs that its positions need a slot for."""
-        return {
-            order.digest
-            for start, order in self.segments
-            if order.operations or start or order is not self._came
-        }
+        Passed positions count: a preempted request computes them anew.
+        """
+        return {order.digest for _, order in self.segments} - {self.came.digest}
 
 
 def _anchored(operations: tuple[OrderOperation, ...], start: int) -> tuple[OrderOperation, ...]:

@@ -1,15 +1,18 @@
 """vLLM's schedulers, which also carry readouts and marks, and change running requests."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
 from vllm.v1.request import RequestStatus
 
 from vagus_server.plugin import blocks
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.course import Course, frontier
 from vagus_server.plugin.parent import follow_parent
+from vagus_server.plugin.room import Room
 from vagus_server.plugin.transport import CHANGES, STEP
 from vagus_server.plugin.watch import Crossing, Watches
 from vagus_server.plugin.wire import (
@@ -51,8 +54,7 @@ class _Carrying(_Base):
         #: What the workers must be told, by request.
         self._vagus_changes: dict[str, list[tuple[int, Order]]] = {}
         self._vagus_ended: list[str] = []
-        #: Programs beyond each request's first that the workers have room for.
-        self._vagus_room = config.slots - 1 - self.max_num_running_reqs
+        self._vagus_room = Room(config.slots - 1 - self.max_num_running_reqs)
         self._vagus_in_flight = 2 * self.parallel_config.pipeline_parallel_size
 
     def add_request(self, request: Any) -> None:
@@ -71,6 +73,8 @@ class _Carrying(_Base):
         if self._vagus_changes:
             due = [id for id in self._vagus_changes if id in output.num_scheduled_tokens]
             setattr(output, CHANGES, {id: self._vagus_changes.pop(id) for id in due})
+            for id in due:
+                self._vagus_room.tell(id, getattr(self.requests[id], blocks.COURSE).added)
         return output
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
@@ -87,7 +91,7 @@ class _Carrying(_Base):
         if step is not None and len(watches):
             ends = {request.request_id: request.num_tokens - 1 for request in several}
             for crossing in watches.see(step, ends):
-                self._act(crossing)
+                self._act(crossing, results)
         if self._vagus_news:
             self._attach(results)
         return results
@@ -113,6 +117,8 @@ class _Carrying(_Base):
     def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         # Its policies have its last token still to see.
         self._vagus_ended.append(request.request_id)
+        # The workers hear of its end before they hear of what takes its room.
+        self._vagus_room.leave(request.request_id)
         return super()._free_request(request, *args, **kwargs)
 
     def _forget_ended(self) -> None:
@@ -137,18 +143,10 @@ class _Carrying(_Base):
         course = None if request is None else blocks.course_of(request)
         if request is None or course is None or request.is_finished():
             return OVER
-        if not self._vagus_has_room():
-            return FULL
-        start = frontier(request, self._vagus_in_flight)
-        self._turn(request, course, start, course.rebase(number, decode_order(data), start))
-        return start
+        order = decode_order(data)
+        return self._turn(request, course, lambda turned, at: turned.rebase(number, order, at))
 
-    def _vagus_has_room(self) -> bool:
-        courses = (getattr(request, blocks.COURSE, None) for request in self.requests.values())
-        extra = sum(len(c.digests) for c in courses if c is not None and c.changed)
-        return extra < self._vagus_room
-
-    def _act(self, crossing: Crossing) -> None:
+    def _act(self, crossing: Crossing, results: Any) -> None:
         """What a policy's crossing leads to, if the request goes on."""
         failed = stops = False
         request = self.requests.get(crossing.id)
@@ -159,27 +157,55 @@ class _Carrying(_Base):
             asked = course.base.policies[policy]
             stops = begins and asked.stops
             if stops:
-                self.finish_requests(crossing.id, RequestStatus.FINISHED_ABORTED)
-            elif asked.operations:
-                start = frontier(request, self._vagus_in_flight)
-                if begins and not self._vagus_has_room():
-                    failed = True
-                elif begins:
-                    self._turn(request, course, start, course.begin(policy, start))
-                elif policy in course.acting:
-                    self._turn(request, course, start, course.cease(policy, start))
+                self._stop(request, results)
+            elif asked.operations and (begins or policy in course.acting):
+                # Ceasing leads to a program as well, which may be a new one.
+                turn = Course.begin if begins else Course.cease
+                start = self._turn(request, course, lambda turned, at: turn(turned, policy, at))
+                failed = start == FULL
         self._vagus_news.sightings.append(Sighting(*crossing, stops, failed))
 
-    def _turn(self, request: Any, course: Course, start: int, order: Order) -> None:
-        """Tells of a change, and keys the blocks by it that are not full yet."""
+    def _stop(self, request: Any, results: Any) -> None:
+        """Ends a request with what this step has brought it, be that a token or nothing.
+
+        Its own output says that it is the last. The frontend takes a step's outputs in slices,
+        so an end that came with another one's could overtake the token.
+        """
+        self.finish_requests(request.request_id, RequestStatus.FINISHED_ABORTED)
+        outputs = results.setdefault(request.client_index, EngineCoreOutputs()).outputs
+        own = next((o for o in outputs if o.request_id == request.request_id), None)
+        if own is None:
+            own = EngineCoreOutput(request.request_id, [])
+            outputs.append(own)
+        own.finish_reason = request.get_finished_reason()
+
+    def _turn(self, request: Any, course: Course, turn: Callable[[Course, int], Order]) -> int:
+        """Changes a request from the first position on that it can, and tells of it.
+
+        Args:
+            request: vLLM's.
+            course: what it is steered by.
+            turn: changes a course from a position on, and returns what holds then.
+
+        Returns:
+            The position; FULL, and nothing has changed, where there is no room.
+        """
         request_id = request.request_id
+        start = frontier(request, self._vagus_in_flight)
+        turned = course.copy()
+        order = turn(turned, start)
+        if not self._vagus_room.turn(request_id, turned.added):
+            return FULL
+        setattr(request, blocks.COURSE, turned)
         # vLLM has hashed blocks as soon as their tokens were known; they are processed later.
+        # Those that are not full yet are keyed by the change.
         del request.block_hashes[start // self.hash_block_size :]
         request.update_block_hashes()
         self._vagus_changes.setdefault(request_id, []).append((start, order))
         self._vagus_news.switches.append(
-            Switch(request_id, start, course.number, tuple(course.acting))
+            Switch(request_id, start, turned.number, tuple(turned.acting))
         )
+        return start
 
 
 class SteeringScheduler(_Carrying, Scheduler):

@@ -4,8 +4,8 @@
 class Slots:
     """Slots by program digest, shared by requests with equal programs; slot 0 is "nothing".
 
-    A slot is free again as soon as its last request lets go. There are at least as many
-    slots as requests can run at once, so a full table is a defect and raises.
+    A slot is free again as soon as its last request lets go. The scheduler makes no change that
+    there is no slot for (see `room`), so a full table is a defect and raises.
     """
 
     def __init__(self, count: int) -> None:

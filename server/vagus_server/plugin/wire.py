@@ -174,7 +174,7 @@ class Sighting(msgspec.Struct, frozen=True, array_like=True):
     value: float
     #: Whether the request ends with this.
     stops: bool = False
-    #: Whether the policy steers, and there was no room for its program.
+    #: Whether there was no room for the program that this leads to.
     failed: bool = False
 
 

@@ -3,15 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import grpc
+
 from vagus.v1 import generation_service_pb2 as pb
 from vagus_server.access.audit import program_facts
 from vagus_server.engine.running import Running
-from vagus_server.errors import invalid
+from vagus_server.errors import ApiError, invalid
 from vagus_server.services.context import check_request_id, current_call
 from vagus_server.services.failure import as_api_error
 from vagus_server.services.messages import first
 from vagus_server.services.prepare import Prepared, reading
 from vagus_server.services.served import Served
+
+#: Most programs that one request can be changed to. All of them stay on the device until it
+#: ends, with their vectors, for it may be preempted and computed anew.
+MAX_PROGRAM_CHANGES = 64
+#: Answers that wait for the next output. While so many do, no further change is read.
+_MAX_WAITING = 64
 
 
 async def first_message(requests: AsyncIterator[pb.ConverseRequest]) -> pb.GenerationSpec:
@@ -38,6 +46,7 @@ class Changes:
         self._prepared = prepared
         self._requests = requests
         self._answers: list[pb.Changed] = []
+        self._taken = asyncio.Event()
         self._error: Exception | None = None
         self._making = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -63,6 +72,7 @@ class Changes:
         if self._error is not None:
             raise self._error
         answers, self._answers = self._answers, []
+        self._taken.set()
         return answers
 
     async def _read(self, running: Running) -> None:
@@ -74,6 +84,9 @@ class Changes:
                     # Not in one line: the list may be another one after the await.
                     answer = await self._answer(message.change, running)
                     self._answers.append(answer)
+                if len(self._answers) >= _MAX_WAITING:
+                    self._taken.clear()
+                    await self._taken.wait()
         except Exception as error:
             # Raised where the outputs are, so that the call ends with its status.
             self._error = error
@@ -107,6 +120,13 @@ class Changes:
             invalid("change", "changes nothing: set program, readouts or stop_reading")
         program = selection = renderer = None
         if change.HasField("program"):
+            if len(running.programs) > MAX_PROGRAM_CHANGES:
+                raise ApiError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "TOO_MANY_CHANGES",
+                    f"the program of a request can be changed {MAX_PROGRAM_CHANGES} times",
+                    limit=MAX_PROGRAM_CHANGES,
+                )
             program = served.resolver.resolve(
                 change.program,
                 prepared.prompt,

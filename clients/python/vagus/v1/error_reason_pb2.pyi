@@ -43,6 +43,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_CHANGE_TOO_LATE: _ClassVar[ErrorReason]
     ERROR_REASON_PROGRAMS_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_POLICY_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY_CHANGES: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_PROMPT_EMPTY: ErrorReason
 ERROR_REASON_PROMPT_TOO_LONG: ErrorReason
@@ -80,3 +81,4 @@ ERROR_REASON_STATE_FULL: ErrorReason
 ERROR_REASON_CHANGE_TOO_LATE: ErrorReason
 ERROR_REASON_PROGRAMS_FULL: ErrorReason
 ERROR_REASON_POLICY_NOT_FOUND: ErrorReason
+ERROR_REASON_TOO_MANY_CHANGES: ErrorReason
