@@ -12,6 +12,7 @@ from vagus_server.plugin.pin import (
     VLLM_VERSION,
     Unsupported,
     check_architecture,
+    check_copy_stream,
     check_engine_config,
     check_parameters,
     check_version,
@@ -144,3 +145,10 @@ def test_methods_with_the_parameters_that_we_wrap() -> None:
 def test_methods_with_other_parameters_are_refused(expected: tuple[str, ...]) -> None:
     with pytest.raises(Unsupported, match=r"Runner\.prepare takes \('batch', 'tokens'\), not"):
         check_parameters(Runner().prepare, expected)
+
+
+def test_a_runner_without_a_stream_for_its_outputs_is_refused() -> None:
+    check_copy_stream(SimpleNamespace(output_copy_stream=object()))
+    check_copy_stream(SimpleNamespace(_get_or_create_async_output_copy_stream=object()))
+    with pytest.raises(Unsupported, match="Runner has neither output_copy_stream nor"):
+        check_copy_stream(Runner())

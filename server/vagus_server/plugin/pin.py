@@ -72,3 +72,13 @@ def check_parameters(method: Callable[..., Any], expected: tuple[str, ...]) -> N
         raise Unsupported(
             f"{name} takes {found}, not {expected}: this is not the vLLM that Vagus wraps"
         )
+
+
+def check_copy_stream(runner: Any) -> None:
+    """Raises Unsupported unless the runner has what `transport.copy_stream` takes."""
+    names = ("output_copy_stream", "_get_or_create_async_output_copy_stream")
+    if not any(hasattr(runner, name) for name in names):
+        raise Unsupported(
+            f"{type(runner).__qualname__} has neither {' nor '.join(names)}: "
+            "this is not the vLLM that Vagus wraps"
+        )
