@@ -62,7 +62,7 @@ def test_stages_of_the_v2_runner(reference: Reference) -> None:
     ) as server:
         response = generate(server.channel, asked)
     program = reference.program(*operations, prompt=prompt)
-    assert compare(reference, program, prompt, response)
+    assert compare(reference, program, prompt, response, EVERYTHING)
     assert len(rows(response)) == len(prompt) + 7
 
 
