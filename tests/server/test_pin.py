@@ -78,6 +78,7 @@ def engine_config(**changes: Any) -> SimpleNamespace:
             data_parallel_size=2,
             tensor_parallel_size=4,
             enable_dbo=False,
+            ubatch_size=0,
             use_sequence_parallel_moe=False,
             prefill_context_parallel_size=1,
         ),
@@ -107,6 +108,7 @@ def test_ngram_speculation_step_by_step_is_fine() -> None:
 NGRAM = SimpleNamespace(method="ngram")
 SETTINGS: dict[str, dict[str, Any]] = {
     "dual batch overlap": {"parallel__enable_dbo": True},
+    "ubatch_size above 1": {"parallel__ubatch_size": 2},
     "prefill context parallelism": {"parallel__prefill_context_parallel_size": 2},
     "sequence parallelism of experts": {"parallel__use_sequence_parallel_moe": True},
     "speculative decoding by eagle3": {"speculative_config": SimpleNamespace(method="eagle3")},

@@ -41,7 +41,9 @@ def check_engine_config(config: Any) -> None:
     speculative = config.speculative_config
     method = getattr(speculative, "method", None)
     refusals = {
+        # Each part of a batch would begin at the first row of the tables.
         "dual batch overlap (it splits rows)": parallel.enable_dbo,
+        "ubatch_size above 1 (it splits rows)": parallel.ubatch_size > 1,
         "prefill context parallelism (it permutes rows)": (
             getattr(parallel, "prefill_context_parallel_size", 1) > 1
         ),
