@@ -193,7 +193,7 @@ LARGE = [
 ]
 #: Many rows: more than a launch of both kinds of program takes, and one past a power of two.
 MANY_ROWS = [
-    Case(hidden=40, rows=rows, dtype=dtype, concepts=12, addend=True, seed=rows)
+    Case(hidden=40, rows=rows, dtype=dtype, operations=2, concepts=12, addend=True, seed=rows)
     for rows, dtype in ((257, torch.bfloat16), (1023, torch.float16), (4097, torch.float32))
 ]
 #: In torch and on a GPU, which run them in no time.
