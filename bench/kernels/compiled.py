@@ -28,7 +28,7 @@ from vagus_kernels.layout import SiteTables, entries, readout_parts
 from vagus_kernels.step import StepTables
 
 ARCHITECTURES = (80, 90, 100)
-HIDDEN = (576, 2048, 3584, 4096, 5120, 8192)
+HIDDEN = (576, 2048, 3584, 4096, 5120, 8192, 16384)
 OPERATIONS = 8
 
 

@@ -77,28 +77,41 @@ class Scene:
         return [partial(r.copy_, h) for h, r in self._pairs]
 
     def check(self) -> None:
-        """Raises unless the kernel gives what the reference gives, and nothing is NaN.
+        """Raises unless both operations give what the reference gives, and nothing is NaN.
 
         bfloat16 has 8 bits; a sum taken in another order may round the other way.
         """
         hidden, residual = self._pairs[0]
-        normed, out = steer_add_rms_norm(hidden, residual, self._weight, EPS, False, *self._tables)
-        cpu = SiteTables(*(table.cpu() for table in self._tables))
-        want_normed, want = reference.steer_add_rms_norm(
-            hidden.cpu().double(),
-            residual.cpu().double(),
-            self._weight.cpu().double(),
-            EPS,
-            False,
-            *cpu,
-        )
-        torch.testing.assert_close(out.cpu().double(), want, rtol=2**-7, atol=2**-7)
+        h, r, weight = (part.cpu().double() for part in (hidden, residual, self._weight))
+
+        got, want = self._copy_of_tables(), self._copy_of_tables("cpu")
+        normed, out = steer_add_rms_norm(hidden, residual, self._weight, EPS, False, *got)
+        want_normed, want_out = reference.steer_add_rms_norm(h, r, weight, EPS, False, *want)
+        torch.testing.assert_close(out.cpu().double(), want_out, rtol=2**-7, atol=2**-7)
         torch.testing.assert_close(normed.cpu().double(), want_normed, rtol=2**-6, atol=2**-6)
+        self._check_tables(got, want)
+
+        got, want = self._copy_of_tables(), self._copy_of_tables("cpu")
+        stream = residual.clone()
+        steer_read_(stream, hidden, *got)
+        reference.steer_read_(r, h, *want)
+        torch.testing.assert_close(stream.cpu().double(), r, rtol=2**-7, atol=2**-7)
+        self._check_tables(got, want)
+
+    def _copy_of_tables(self, device: str | None = None) -> SiteTables:
+        """The tables before any launch, in memory of their own, on device if given."""
+        return SiteTables(*(table.clone().to(device or table.device) for table in self._tables))
+
+    def _check_tables(self, got: SiteTables, want: SiteTables) -> None:
+        assert torch.equal(got.marks.cpu(), want.marks), "marks differ"
+        torch.testing.assert_close(got.steps.cpu(), want.steps, rtol=1e-3, atol=1e-3)
         if self._work.concepts:
-            splits, rows = self._tables.readout_shape.tolist()
-            parts = self._tables.readout[: splits * rows].view(splits, rows, -1).sum(0).cpu()
-            norm = want.norm(dim=1, keepdim=True).float()
-            error = (parts - cpu.readout[:rows]).abs() / norm
+            splits, rows = got.readout_shape.tolist()
+            assert rows == self._work.rows
+            found = got.readout[: splits * rows].view(splits, rows, -1).sum(0).cpu()
+            hidden, residual = self._pairs[0]
+            norm = (hidden.double() + residual.double()).norm(dim=1, keepdim=True).cpu()
+            error = (found - want.readout[:rows]).abs() / norm
             assert error.max() < 1e-3, f"readouts are off by {error.max():.1e} of the norm"
 
 

@@ -20,6 +20,7 @@ if "bench" not in sys.modules:
     sys.modules["bench"] = package
 
 import torch
+from triton.errors import TritonError
 
 from bench.kernels.roofline import DEVICES, Work
 from bench.kernels.run import buffers, seconds
@@ -58,7 +59,8 @@ def cost(choice: Tuning, hidden: int, concepts: int, cache: float) -> float:
             try:
                 scene.check()
                 total += math.log(seconds(scene.launches()))
-            except (RuntimeError, AssertionError) as error:  # out of registers or shared memory
+            # Out of registers or shared memory, or wrong.
+            except (TritonError, RuntimeError, AssertionError) as error:
                 print(f"  {choice}: {type(error).__name__}", flush=True)
                 return math.inf
     return math.exp(total / len(ROWS))

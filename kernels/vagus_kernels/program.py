@@ -88,4 +88,4 @@ def run_program(
 
 def row_warps(block_h: int) -> int:
     """Warps of a program that holds a row of block_h columns: 16 columns a thread."""
-    return max(1, min(16, block_h // 512))
+    return max(1, min(32, block_h // 512))

@@ -1,7 +1,8 @@
 """Readouts: a tiled matrix product of the stream with the concepts read at a site.
 
 Tensor cores take float32 in tf32, which keeps 11 significant bits. The concepts' float16
-values fit that exactly; the stream is rounded to it. A readout is therefore off by at most
+values fit that exactly; the stream is rounded to the nearest, for the hardware would cut it off
+and make every readout a little smaller. A readout is therefore off by at most
 2^-11 sum |x_i w_i| / |w|, in practice a few 1e-6 of |x|. Sums are float32.
 """
 
@@ -12,6 +13,14 @@ from torch import Tensor
 from vagus_kernels.layout import READOUT_SPLIT_ROWS, READOUT_SPLITS, SiteTables
 from vagus_kernels.program import READ
 from vagus_kernels.tuning import DEFAULT, Tuning, tuning
+
+
+@triton.jit
+def round_to_tf32(x):
+    """x, float32, with the 13 lowest bits 0: the nearest, ties away from 0. NaN stays NaN."""
+    bits = (x.to(tl.int32, bitcast=True) + 0x1000) & -0x2000
+    # inf stays inf, and what is above the largest becomes it; a NaN's bits may run over.
+    return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
 
 
 @triton.jit
@@ -64,7 +73,7 @@ def project_tile(
                 x += tl.load(at, mask=here, other=0.0).to(tl.float32)
             at = vectors_ptr + concept[None, :].to(tl.int64) * H + column[:, None]
             w = tl.load(at, mask=(concept < K)[None, :] & inside[:, None], other=0.0)
-            total = tl.dot(x, w.to(tl.float32), total, input_precision="tf32")
+            total = tl.dot(round_to_tf32(x), w.to(tl.float32), total, input_precision="tf32")
         total *= tl.load(scale_ptr + concept, mask=concept < K, other=0.0)[None, :]
         out = readout_ptr + (split.to(tl.int64) * rows + row[:, None]) * K + concept[None, :]
         tl.store(out, total, mask=wanted[:, None] & (concept < K)[None, :])

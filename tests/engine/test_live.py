@@ -82,7 +82,9 @@ def test_each_program_holds_from_where_it_was_told(
         # What was read when the change was sent had been chosen before; the rest may run ahead.
         assert start >= len(prompt) + 6 + 8 * n - 1
     parts = [(0, DESPERATE), *zip(starts, (operations for _, operations in plan), strict=True)]
-    assert compare_course(reference, course(reference, prompt, *parts), prompt, response)
+    assert compare_course(
+        reference, course(reference, prompt, *parts), prompt, response, EVERYTHING
+    )
     told = response.finish.receipt.changes
     assert [change.change_id for change in told] == [name for name, _ in plan]
     assert [c.program_digest for c in told] == [c.program_digest for c in conversation.changed]
@@ -99,7 +101,7 @@ def test_an_unsteered_request_is_steered_midway(small: ServerProcess, reference:
     response = conversation.finish()
     (changed,) = conversation.changed
     parts = course(reference, prompt, (0, []), (changed.program_from, DESPERATE))
-    assert compare_course(reference, parts, prompt, response)
+    assert compare_course(reference, parts, prompt, response, GENERATION)
     assert response.finish.receipt.program_digest == ""
 
 
@@ -113,7 +115,7 @@ def test_a_change_while_the_prompt_is_processed(small: ServerProcess, reference:
     (changed,) = conversation.changed
     assert changed.program_from <= len(prompt)
     parts = course(reference, prompt, (0, DESPERATE), (changed.program_from, CALM))
-    assert compare_course(reference, parts, prompt, response)
+    assert compare_course(reference, parts, prompt, response, GENERATION)
 
 
 def test_blocks_of_changed_requests_are_not_mistaken(
@@ -128,12 +130,16 @@ def test_blocks_of_changed_requests_are_not_mistaken(
     # Under the first program, what it processed may come back, and not a block more.
     again = generate(small.channel, spec(longer, *DESPERATE, readouts=GENERATION, max_tokens=4))
     assert 64 <= again.finish.usage.cached_prompt_tokens <= changed.program_from
-    assert compare_course(reference, course(reference, longer, (0, DESPERATE)), longer, again)
+    assert compare_course(
+        reference, course(reference, longer, (0, DESPERATE)), longer, again, GENERATION
+    )
     for others in (CALM, []):
         request = spec(longer, *others, readouts=GENERATION, max_tokens=4)
         other = generate(small.channel, request)
         assert other.finish.usage.cached_prompt_tokens == 0
-        assert compare(reference, reference.program(*others, prompt=longer), longer, other)
+        assert compare(
+            reference, reference.program(*others, prompt=longer), longer, other, GENERATION
+        )
 
 
 def test_preempted_requests_are_computed_anew_as_they_were(
@@ -159,7 +165,7 @@ def test_preempted_requests_are_computed_anew_as_they_were(
     for prompt, (conversation, response) in zip(prompts, done, strict=True):
         (changed,) = conversation.changed
         parts = course(reference, prompt, (0, DESPERATE), (changed.program_from, CALM))
-        assert compare_course(reference, parts, prompt, response)
+        assert compare_course(reference, parts, prompt, response, GENERATION)
         assert len(response.tokens) == tokens
 
 
@@ -294,4 +300,6 @@ def test_many_changes_of_many_requests_leave_the_others_alone(
             for changed in conversation.changed
         ]
         assert len(parts) == 7, conversation.changed
-        assert compare_course(reference, course(reference, prompt, *parts), prompt, response)
+        assert compare_course(
+            reference, course(reference, prompt, *parts), prompt, response, GENERATION
+        )

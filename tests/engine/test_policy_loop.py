@@ -151,7 +151,9 @@ def test_steering_holds_from_the_token_after_the_one_that_decided(
     for change in changes:
         added = [calming] if change.policies else []
         parts.append((change.from_position, [driving(), *added]))
-    assert compare_course(reference, course(reference, prompt, *parts), prompt, response)
+    assert compare_course(
+        reference, course(reference, prompt, *parts), prompt, response, EVERYTHING
+    )
 
 
 def test_a_policy_ends_a_request_with_the_token_that_was_chosen(small: ServerProcess) -> None:
@@ -208,7 +210,7 @@ def test_policies_and_changes_work_together(small: ServerProcess, reference: Ref
         parts.append((change.from_position, program))
     kinds = {(event.policy, event.kind) for event in response.policy_events}
     assert {("calms", BEGAN), ("cheers", BEGAN)} <= kinds, "the request tests nothing"
-    assert compare_course(reference, SlowCourse(parts), prompt, response)
+    assert compare_course(reference, SlowCourse(parts), prompt, response, EVERYTHING)
 
 
 @frontend_alone

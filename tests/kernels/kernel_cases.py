@@ -1,6 +1,7 @@
 """Random sites, and the list of those that every implementation is tested on."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -24,6 +25,8 @@ from vagus_kernels.layout import (
 
 VECTORS = 9
 SLOTS = 5
+#: A slot whose program tests every operation, then has each act where its test held.
+TESTED = 2
 #: Rows that the tables have beyond the batch.
 SPARE = 3
 INF, NAN = float("inf"), float("nan")
@@ -78,15 +81,13 @@ class Case:
         program_float = torch.full((SLOTS, entries(self.operations), 8), NAN)
         program_count = torch.zeros(SLOTS, dtype=torch.int32)
         for slot in range(1, SLOTS):
-            count = 0
-            for p in range(self.operations):
-                # Slot 1 has every kind in turn; the others what comes, at times nothing.
-                kind = (ADD, ABLATE, SET, CLAMP, TEST)[p % 5] if slot == 1 else int(pick(6))
-                if kind == 0:
-                    continue
+            program = self._kinds(slot, pick)
+            for i, (kind, p) in enumerate(program):
                 gate = (GATE_NONE, GATE_STORED, int(pick(VECTORS - 1)) + 1)[int(pick(3))]
                 if kind == TEST:
                     gate = int(pick(VECTORS - 1)) + 1
+                elif slot == TESTED:
+                    gate = GATE_STORED
                 bounds = ((-INF, INF), (1.0, -1.0), (-0.6, 0.8), (0.1, INF))[int(pick(4))]
                 a, b = sorted(normal(2).mul(3).tolist())
                 if kind == CLAMP:
@@ -94,20 +95,20 @@ class Case:
                 else:
                     b = NAN
                 vector = int(pick(VECTORS))
-                program_int[slot, count] = torch.tensor([kind, p, vector, gate])
+                program_int[slot, i] = torch.tensor([kind, p, vector, gate])
                 floats = [a, b, inverse[vector], NAN, NAN, NAN, NAN, NAN]
                 if gate >= 0:
                     floats[3:6] = [*(x * self.size for x in bounds), inverse[gate]]
-                program_float[slot, count] = torch.tensor(floats)
-                count += 1
-            program_count[slot] = count
+                program_float[slot, i] = torch.tensor(floats)
+            program_count[slot] = len(program)
         stream = part()
         flags = pick(1 << self.operations, self.rows + SPARE)
         flags |= pick(2, self.rows + SPARE) * READ_FLAG | pick(2, self.rows + SPARE) * SCALE_FLAG
         slots = pick(SLOTS, self.rows + SPARE)
-        # The first row has it all; some rows are idle; the last quarter is padding; the spare
-        # rows past the batch ask for everything, and must get nothing.
-        flags[:1], slots[:1] = (1 << self.operations) - 1 | READ_FLAG, 1
+        # The first two rows have it all; some rows are idle; the last quarter is padding; the
+        # spare rows past the batch ask for everything, and must get nothing.
+        flags[:2] = (1 << self.operations) - 1 | READ_FLAG
+        slots[:2] = torch.tensor([1, TESTED])
         flags[4::4] = 0
         padding = slice(self.rows - self.rows // 4, self.rows)
         flags[padding], stream[padding] = 0, NAN
@@ -134,6 +135,16 @@ class Case:
         )
         addend = part() if self.addend else None
         return stream, addend, SiteTables(*(table.to(device) for table in tables))
+
+    def _kinds(self, slot: int, pick: Callable[..., Tensor]) -> list[tuple[int, int]]:
+        """Kind and operation of each entry: slot 1 has every kind in turn, others what comes."""
+        numbers = range(self.operations)
+        if slot == 1:
+            return [((ADD, ABLATE, SET, CLAMP, TEST)[p % 5], p) for p in numbers]
+        if slot == TESTED:
+            return [(TEST, p) for p in numbers] + [(1 + int(pick(4)), p) for p in numbers]
+        drawn = [(int(pick(6)), p) for p in numbers]
+        return [(kind, p) for kind, p in drawn if kind]
 
     def weight(self, device: str = "cpu") -> Tensor:
         """Of a norm that follows."""
@@ -182,7 +193,7 @@ LARGE = [
 ]
 #: Many rows: more than a launch of both kinds of program takes, and one past a power of two.
 MANY_ROWS = [
-    Case(hidden=40, rows=rows, dtype=dtype, concepts=12, addend=True, seed=rows)
+    Case(hidden=40, rows=rows, dtype=dtype, operations=2, concepts=12, addend=True, seed=rows)
     for rows, dtype in ((257, torch.bfloat16), (1023, torch.float16), (4097, torch.float32))
 ]
 #: In torch and on a GPU, which run them in no time.

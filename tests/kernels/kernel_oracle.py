@@ -23,13 +23,15 @@ from vagus_kernels.layout import (
 class Expected(NamedTuple):
     """What a site must leave behind.
 
-    x is the whole stream, in float64. norm is the largest norm that a row had on its way, the
-    yardstick of float32's error. margin is how close any gate came to its bounds, in norms.
+    x is the whole stream, in float64. rounded is the readout of a stream rounded to tf32. norm
+    is the largest norm that a row had on its way, the yardstick of float32's error. margin is
+    how close any gate came to its bounds, in norms.
     """
 
     x: Tensor
     start: Tensor
     readout: Tensor
+    rounded: Tensor
     marks: Tensor
     steps: Tensor
     gates: Tensor
@@ -52,6 +54,8 @@ def expect(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> Expecte
     rows, operations = len(start), t.steps.shape[1]
     x, norm = start.copy(), np.zeros(rows)
     readout = np.full((rows, len(readers)), np.nan)
+    rounded = readout.copy()
+    tf32 = nearest_tf32(torch.from_numpy(x).float()).double().numpy()
     marks, steps = np.zeros(rows, dtype=np.int32), np.full((rows, operations), np.nan)
     gates = t.row_gates.numpy().copy()
     margin = float("inf")
@@ -59,6 +63,7 @@ def expect(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> Expecte
         norm[row] = np.linalg.norm(x[row])
         if reading and flags & READ_FLAG:
             readout[row] = readers @ x[row]
+            rounded[row] = readers @ tf32[row]
         slot = int(t.row_slot[row])
         if not steering or not flags & ((1 << operations) - 1):
             continue
@@ -86,10 +91,18 @@ def expect(stream: Tensor, addend: Tensor | None, tables: SiteTables) -> Expecte
                 norm[row] = max(norm[row], np.linalg.norm(x[row]), size)
                 marks[row] |= 1 << p
                 steps[row, p] = step
-    return Expected(
-        *(torch.from_numpy(array) for array in (x, start, readout, marks, steps, gates, norm)),
-        margin,
-    )
+    arrays = (x, start, readout, rounded, marks, steps, gates, norm)
+    return Expected(*map(torch.from_numpy, arrays), margin)
+
+
+def nearest_tf32(x: Tensor) -> Tensor:
+    """The nearest number of 11 significant bits, ties away from 0, as float32."""
+    size = x.double().abs().cpu().numpy()
+    _, exponent = np.frexp(size)
+    spacing = np.ldexp(1.0, np.maximum(exponent, -125) - 11)
+    with np.errstate(invalid="ignore"):
+        rounded = np.where(np.isfinite(size), np.floor(size / spacing + 0.5) * spacing, size)
+    return torch.from_numpy(rounded).float().copysign(x.cpu())
 
 
 def _step(kind: int, a: float, b: float, along: float) -> float:

@@ -20,9 +20,11 @@ from kernel_checks import (
     check_idle_rows_are_plain,
     check_in_place,
 )
+from kernel_oracle import nearest_tf32
+from tf32_driver import NANS, patterns, round_
 from torch import Tensor
 
-from vagus_kernels.layout import SiteTables
+from vagus_kernels.layout import READ_FLAG, SiteTables
 from vagus_kernels.steer_add_rms_norm import steer_add_rms_norm
 from vagus_kernels.steer_read import steer_read_
 
@@ -81,6 +83,28 @@ def test_steer_add_rms_norm(launch: Launch, case: Case, plus_one: bool) -> None:
 @pytest.mark.parametrize("case", FUSED, ids=str)
 def test_idle_rows_are_plain(launch: Launch, case: Case) -> None:
     check_idle_rows_are_plain(launch.fused, case, launch.device)
+
+
+def test_round_to_tf32(launch: Launch) -> None:
+    x = patterns(20000)
+    x = x[: x.numel() // 256 * 256].to(launch.device)
+    rounded = x.clone()
+    launch.run(round_, rounded)
+    assert torch.equal(rounded.cpu().view(torch.int32), nearest_tf32(x).view(torch.int32))
+    nans = torch.tensor(NANS * 64, dtype=torch.int32, device=launch.device).view(torch.float32)
+    launch.run(round_, nans)
+    assert nans.isnan().all()
+
+
+def test_the_stream_is_rounded_before_it_is_read(launch: Launch) -> None:
+    stream, _, tables = Case(hidden=64, rows=3, steering=0).build(launch.device)
+    stream.fill_(1 + 2**-11)
+    tables.row_flags.fill_(READ_FLAG)
+    launch.in_place(stream, None, *tables)
+    splits, rows = tables.readout_shape.tolist()
+    found = tables.readout[: splits * rows].view(splits, rows, -1).sum(0)
+    want = (1 + 2**-10) * tables.readout_vectors.float().sum(1) * tables.readout_scale
+    torch.testing.assert_close(found, want.expand(rows, -1), rtol=1e-5, atol=1e-6)
 
 
 def test_gate_of_an_earlier_site(launch: Launch) -> None:

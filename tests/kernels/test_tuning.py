@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from triton.runtime.errors import OutOfResources, PTXASError
 
+from bench.kernels import tune
 from vagus_kernels import tuning
 from vagus_kernels.tuning import DEFAULT, Tuning
 
@@ -45,3 +48,11 @@ def test_a_choice_that_is_not_known_is_refused(device: Path) -> None:
 def test_every_choice_gives_the_same_results() -> None:
     driver = Path(__file__).with_name("scene_driver.py")
     subprocess.run([sys.executable, driver], check=True, env=os.environ | {"TRITON_INTERPRET": "1"})
+
+
+@pytest.mark.parametrize("error", [OutOfResources(300000, 232448, "shared memory"), PTXASError()])
+def test_a_choice_that_does_not_fit_the_device_is_not_taken(error: Exception) -> None:
+    scene = mock.Mock()
+    scene.check.side_effect = error
+    with mock.patch.object(tune, "Scene", return_value=scene):
+        assert tune.cost(DEFAULT, 4096, 171, cache=50e6) == float("inf")

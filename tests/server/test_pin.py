@@ -12,6 +12,7 @@ from vagus_server.plugin.pin import (
     VLLM_VERSION,
     Unsupported,
     check_architecture,
+    check_copy_stream,
     check_engine_config,
     check_parameters,
     check_version,
@@ -77,6 +78,7 @@ def engine_config(**changes: Any) -> SimpleNamespace:
             data_parallel_size=2,
             tensor_parallel_size=4,
             enable_dbo=False,
+            ubatch_size=0,
             use_sequence_parallel_moe=False,
             prefill_context_parallel_size=1,
         ),
@@ -106,6 +108,7 @@ def test_ngram_speculation_step_by_step_is_fine() -> None:
 NGRAM = SimpleNamespace(method="ngram")
 SETTINGS: dict[str, dict[str, Any]] = {
     "dual batch overlap": {"parallel__enable_dbo": True},
+    "ubatch_size above 1": {"parallel__ubatch_size": 2},
     "prefill context parallelism": {"parallel__prefill_context_parallel_size": 2},
     "sequence parallelism of experts": {"parallel__use_sequence_parallel_moe": True},
     "speculative decoding by eagle3": {"speculative_config": SimpleNamespace(method="eagle3")},
@@ -144,3 +147,10 @@ def test_methods_with_the_parameters_that_we_wrap() -> None:
 def test_methods_with_other_parameters_are_refused(expected: tuple[str, ...]) -> None:
     with pytest.raises(Unsupported, match=r"Runner\.prepare takes \('batch', 'tokens'\), not"):
         check_parameters(Runner().prepare, expected)
+
+
+def test_a_runner_without_a_stream_for_its_outputs_is_refused() -> None:
+    check_copy_stream(SimpleNamespace(output_copy_stream=object()))
+    check_copy_stream(SimpleNamespace(_get_or_create_async_output_copy_stream=object()))
+    with pytest.raises(Unsupported, match="Runner has neither output_copy_stream nor"):
+        check_copy_stream(Runner())

@@ -8,7 +8,7 @@ from support.calls import ids, rows
 from support.reference import Pass, Reference
 from support.slow import SlowCourse, SlowProgram
 from vagus.v1 import generation_service_pb2 as generation
-from vagus.v1 import steering_pb2
+from vagus.v1 import readout_pb2, steering_pb2
 
 #: float32 sums over the hidden columns and all layers, in another order than Hugging Face's.
 READOUTS = 1e-4
@@ -21,14 +21,18 @@ def compare(
     program: SlowProgram,
     prompt: list[int],
     response: generation.GenerateResponse,
+    asked: readout_pb2.ReadoutSelection,
 ) -> bool:
-    """Asserts that they agree; False where a gate is too close to its bound to call."""
+    """Asserts that they agree; False where a gate is too close to its bound to call.
+
+    `asked` is what was to be read: generated tokens, and the whole prompt or its last token.
+    """
     generated = ids(response)
     expected = reference.run(prompt + generated[:-1], program)
     if program.margin < GATE:
         return False
     _check_tokens(expected, prompt, generated)
-    _check_rows(expected, response)
+    _check_rows(expected, prompt, response, asked)
     if program.message.operations:
         receipt = response.finish.receipt
         check_receipt(program, receipt, len(prompt) + len(generated) - 1)
@@ -42,6 +46,7 @@ def compare_course(
     course: SlowCourse,
     prompt: list[int],
     response: generation.GenerateResponse,
+    asked: readout_pb2.ReadoutSelection,
 ) -> bool:
     """The same for a request whose program was changed while it ran."""
     generated = ids(response)
@@ -49,7 +54,7 @@ def compare_course(
     if course.margin < GATE:
         return False
     _check_tokens(expected, prompt, generated)
-    _check_rows(expected, response)
+    _check_rows(expected, prompt, response, asked)
     check_course(course, response.finish.receipt, len(prompt) + len(generated) - 1)
     return True
 
@@ -75,8 +80,18 @@ def _check_tokens(expected: Pass, prompt: list[int], generated: list[int]) -> No
         assert at.max() - at[token] <= 1e-3, f"token {i} is not the greedy one"
 
 
-def _check_rows(expected: Pass, response: generation.GenerateResponse) -> None:
-    for position, row in rows(response).items():
+def _check_rows(
+    expected: Pass,
+    prompt: list[int],
+    response: generation.GenerateResponse,
+    asked: readout_pb2.ReadoutSelection,
+) -> None:
+    assert asked.generation
+    told = rows(response)
+    # The last token that was generated is not processed any more.
+    end = len(prompt) + len(response.tokens) - 1
+    assert sorted(told) == list(range(0 if asked.prompt else len(prompt) - 1, end))
+    for position, row in told.items():
         error = np.abs(row - expected.rows[position]).max() / expected.norms[position]
         assert error < READOUTS, f"readout at position {position} is off by {error:.2e}"
 

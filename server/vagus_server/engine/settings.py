@@ -30,7 +30,7 @@ class EngineSettings:
         tensor_parallel: number of GPUs that share each layer.
         eager: run without compilation.
         installation: "norm" fuses steering with the norm that follows a layer, "hook" does not;
-            "auto" takes norm on a GPU, unless vLLM's own fusion of that norm would be lost.
+            "auto" takes norm on a GPU, unless vLLM fuses that norm with a quantisation.
         vectors: capacity of the vector bank.
         adapters: folders of LoRA adapters (safetensors), by the name that requests give.
         engine_options: further vLLM engine arguments, by name.
@@ -118,8 +118,8 @@ def _installation(settings: EngineSettings, config: Any) -> str:
         return settings.installation
     from vllm.platforms import current_platform
 
-    # On a CPU the compiler fuses the norm better than an opaque operator could. Between GPUs,
-    # vLLM fuses it with the all-reduce; in quantised models, with the quantisation.
-    sharded = config.parallel_config.tensor_parallel_size > 1
+    # On a CPU the compiler fuses the norm better than an opaque operator could. In quantised
+    # models vLLM fuses it with the quantisation. Its fusion with the all-reduce before it is
+    # lost at a site either way: the hook reads what the all-reduce gives as well.
     quantised = config.model_config.quantization is not None
-    return "hook" if current_platform.is_cpu() or sharded or quantised else "norm"
+    return "hook" if current_platform.is_cpu() or quantised else "norm"

@@ -41,7 +41,9 @@ def check_engine_config(config: Any) -> None:
     speculative = config.speculative_config
     method = getattr(speculative, "method", None)
     refusals = {
+        # Each part of a batch would begin at the first row of the tables.
         "dual batch overlap (it splits rows)": parallel.enable_dbo,
+        "ubatch_size above 1 (it splits rows)": parallel.ubatch_size > 1,
         "prefill context parallelism (it permutes rows)": (
             getattr(parallel, "prefill_context_parallel_size", 1) > 1
         ),
@@ -71,4 +73,14 @@ def check_parameters(method: Callable[..., Any], expected: tuple[str, ...]) -> N
         name = getattr(method, "__qualname__", repr(method))
         raise Unsupported(
             f"{name} takes {found}, not {expected}: this is not the vLLM that Vagus wraps"
+        )
+
+
+def check_copy_stream(runner: Any) -> None:
+    """Raises Unsupported unless the runner has what `transport.copy_stream` takes."""
+    names = ("output_copy_stream", "_get_or_create_async_output_copy_stream")
+    if not any(hasattr(runner, name) for name in names):
+        raise Unsupported(
+            f"{type(runner).__qualname__} has neither {' nor '.join(names)}: "
+            "this is not the vLLM that Vagus wraps"
         )

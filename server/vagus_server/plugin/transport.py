@@ -27,6 +27,16 @@ def attach_step(output: Any, collected: Collected, layout: Layout, runner: Any) 
     return _AsyncStepOutput(output, layout, collected, runner)
 
 
+def copy_stream(runner: Any) -> Any:
+    """The CUDA stream on which vLLM's runner copies its outputs to the host.
+
+    The V2 runner always has one; V1 makes it when it is first asked for.
+    """
+    if hasattr(runner, "output_copy_stream"):
+        return runner.output_copy_stream
+    return runner._get_or_create_async_output_copy_stream()
+
+
 class _AsyncStepOutput(AsyncModelRunnerOutput):
     """An asynchronous output that brings its step along."""
 
@@ -44,7 +54,7 @@ class _AsyncStepOutput(AsyncModelRunnerOutput):
         self._event: torch.cuda.Event | None = None
         if collected[0].device.type != "cuda":
             return
-        stream = runner.output_copy_stream
+        stream = copy_stream(runner)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._host = tuple(t.to("cpu", non_blocking=True) for t in collected)

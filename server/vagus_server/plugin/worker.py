@@ -44,6 +44,7 @@ class SteeringWorker(Worker):
         pin.check_engine_config(self.vllm_config)
         config = PluginConfig.from_additional_config(self.vllm_config.additional_config)
         runner: Any = self.model_runner
+        pin.check_copy_stream(runner)
         decoder = Decoder(runner.get_model(), config.sites)
         self.tables = Tables(config, _max_rows(self.vllm_config), self.device)
         self._before_install(decoder, config)
