@@ -68,7 +68,11 @@ def for_real_engine() -> Messages:
             "program": {"operations": [_CALM, _LESS_SAD]},
             "readouts": _READOUTS | {"prompt": True},
         },
-        {"prompt": _CHAT, "sampling": {"maxTokens": 2}, "readouts": {"topK": 5}},
+        {
+            "prompt": _CHAT,
+            "sampling": {"maxTokens": 2},
+            "readouts": {"topK": 5, "generation": True},
+        },
     ]
     generate = [ParseDict({"spec": s}, generation.GenerateRequest()) for s in specs]
     cancelled = generation.GenerateRequest(spec=generate[1].spec)
