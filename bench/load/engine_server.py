@@ -1,7 +1,7 @@
 """The whole server with the bundled model, and what it holds."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -17,26 +17,22 @@ _GAUGES = {
 }
 
 
-class EngineServer:
-    """Starts the server; `target` is its address, `held()` what all its processes hold."""
+class EngineServer(ServerProcess):
+    """Starts the server; `held()` is what all its processes hold."""
 
     def __init__(self) -> None:
-        self._server = ServerProcess("--max-running", "64")
+        super().__init__("--max-running", "64")
 
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        self.target = self._server.target
-        self.log = self._server.output
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.__exit__()
+    @property
+    def log(self) -> list[str]:
+        """What it has written."""
+        return self.output
 
     def held(self) -> dict[str, Any]:
         """Sums over the server's and the engine's processes, and gauges of its metrics page."""
-        root = psutil.Process(self._server.process.pid)
+        root = psutil.Process(self.process.pid)
         processes = [root, *root.children(recursive=True)]
-        metrics = self._server.metrics()
+        metrics = self.metrics()
         gauges = {name: _sum(metrics, of) for name, of in _GAUGES.items()}
         return {
             "processes": len(processes),

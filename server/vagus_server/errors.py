@@ -73,6 +73,12 @@ def invalid(field: str, problem: str, **metadata: object) -> NoReturn:
     )
 
 
+def check_count(count: int, limit: int, field: str) -> None:
+    """Raises INVALID_ARGUMENT / FIELD_INVALID where a list has more than limit entries."""
+    if count > limit:
+        invalid(field, f"has more than {limit} entries", value=count, limit=limit)
+
+
 def not_implemented(field: str, feature: str) -> NoReturn:
     """Raises UNIMPLEMENTED / NOT_IMPLEMENTED: known to the API, refused rather than ignored."""
     raise ApiError(

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from vagus.v1 import sampling_pb2 as pb
-from vagus_server.errors import ApiError, invalid
+from vagus_server.errors import ApiError, check_count, invalid
 
 DEFAULT_MAX_TOKENS = 256
 _MAX_STOPS, _MAX_STOP_CHARACTERS, _MAX_STOP_TOKENS, _MAX_LOGPROBS = 16, 256, 64, 20
@@ -111,7 +111,7 @@ def _lengths(message: pb.Sampling, room: int, field: str) -> dict[str, Any]:
 
 def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, Any]:
     stops = list(message.stop)
-    _check_count(len(stops), _MAX_STOPS, f"{field}.stop")
+    check_count(len(stops), _MAX_STOPS, f"{field}.stop")
     for i, stop in enumerate(stops):
         if not 1 <= len(stop) <= _MAX_STOP_CHARACTERS:
             invalid(
@@ -121,7 +121,7 @@ def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, 
                 limit=_MAX_STOP_CHARACTERS,
             )
     tokens = list(message.stop_token_ids)
-    _check_count(len(tokens), _MAX_STOP_TOKENS, f"{field}.stop_token_ids")
+    check_count(len(tokens), _MAX_STOP_TOKENS, f"{field}.stop_token_ids")
     for i, token_id in enumerate(tokens):
         if token_id >= vocabulary_size:
             path = f"{field}.stop_token_ids[{i}]"
@@ -134,8 +134,3 @@ def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, 
                 limit=vocabulary_size - 1,
             )
     return {"stop": stops, "stop_token_ids": tokens}
-
-
-def _check_count(count: int, limit: int, field: str) -> None:
-    if count > limit:
-        invalid(field, f"has more than {limit} entries", value=count, limit=limit)

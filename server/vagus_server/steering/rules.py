@@ -1,7 +1,7 @@
 """Resolves the scope rules of a request to ranges of positions."""
 
 from vagus.v1 import prompt_pb2, steering_pb2
-from vagus_server.errors import invalid
+from vagus_server.errors import check_count, invalid
 from vagus_server.plugin.wire import NO_END, Range
 from vagus_server.steering.scope import PromptMap, from_end, joined, without
 
@@ -21,13 +21,7 @@ def resolve_scope(
     """Returns the ranges and the rules' canonical text, or raises ApiError."""
     excepted = getattr(message, "except")
     for name, rules in (("include", message.include), ("except", excepted)):
-        if len(rules) > MAX_RULES:
-            invalid(
-                f"{field}.{name}",
-                f"has {len(rules)} rules; at most {MAX_RULES} are served",
-                value=len(rules),
-                limit=MAX_RULES,
-            )
+        check_count(len(rules), MAX_RULES, f"{field}.{name}")
     include = [
         r
         for i, rule in enumerate(message.include)

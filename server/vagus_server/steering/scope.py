@@ -66,7 +66,7 @@ def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
             left.append((since, position))
         inside[kind] += step
         since = position
-    return joined(left)
+    return left
 
 
 def overlap(a: Range, b: Range) -> int:
