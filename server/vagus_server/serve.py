@@ -2,27 +2,17 @@
 
 import asyncio
 import json
-import logging
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import vagus_server
 from vagus_server.access.certificates import Certificates
-from vagus_server.access.listen import address
+from vagus_server.foreground import run, tracing
 from vagus_server.models import bundled
 
-if TYPE_CHECKING:
-    from vagus_server.app import App
-
-_METHOD = "vagus.v1.GenerationService/Generate"
-_EXAMPLE = '{"spec": {"prompt": {"text": "Once upon a time"}, "sampling": {"max_tokens": 16}}}'
 _PACKS = Path(vagus_server.__file__).parent / "data" / "packs"
 
 
@@ -218,30 +208,12 @@ def serve(
         if model_name in engine_settings.adapters:
             raise typer.BadParameter(f"--adapter {model_name} has the model's own name")
         server = App(model_name, engine_settings, settings, loaded)
-        with _tracing(otlp_endpoint, trace_share, model_name):
-            code = asyncio.run(_serve(server, model_name, log_format))
+        with tracing(otlp_endpoint, trace_share, model_name):
+            code = asyncio.run(run(server, model_name, log_format))
     except (PackError, Unsupported, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
-
-
-async def _serve(app: "App", name: str, log_format: str) -> int:
-    # Whoever collects JSON wants nothing else between its lines.
-    log = logging.getLogger("vagus.server").info if log_format == "json" else None
-    say, hint = log or typer.echo, log or partial(typer.echo, err=True)
-    hint(f"starting {name}: loading, compiling, checking that steering steers")
-    await app.start()
-    settings = app.settings
-    target, tls = address(settings.host, app.port), settings.certificates is not None
-    say(f"serving {name} on {target}")
-    if app.metrics_port is not None:
-        page = address(settings.metrics_host, app.metrics_port)
-        say(f"metrics on http{'s' if tls else ''}://{page}/metrics")
-    if log is None and not (tls or settings.keys):
-        say(f"try: grpcurl -plaintext -d '{_EXAMPLE}' {target} {_METHOD}")
-    sys.stdout.flush()
-    return await app.run()
 
 
 def _certificates(
@@ -273,20 +245,6 @@ def _path(option: str | None, default: Path) -> Path | None:
 
 def _names(option: str) -> tuple[str, ...]:
     return tuple(name for name in option.split(",") if name)
-
-
-@contextmanager
-def _tracing(endpoint: str, share: float, model: str) -> Iterator[None]:
-    if not endpoint:
-        yield
-        return
-    from vagus_server.telemetry.tracing import start_tracing
-
-    provider = start_tracing(endpoint, share, model)
-    try:
-        yield
-    finally:
-        provider.shutdown()
 
 
 def _configure_logging(log_format: str, verbose: bool) -> None:
