@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.serve.driver import Driver
 from bench.serve.measure import Request, Round, run_round
+from bench.serve.memory import lock
 from bench.serve.modes import Mode, Work
 from bench.serve.process import Settings, Started, answer, reporting
 
@@ -142,6 +143,7 @@ def notes() -> dict[str, str]:
     on_cpu = current_platform.is_cpu()
     return {
         "device": cpu_model() if on_cpu else str(current_platform.get_device_name()),
+        "memory_locked": str(lock()),
         "torch": torch.__version__,
         "vllm": vllm.__version__,
         "omp_bind": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto") if on_cpu else "",

@@ -33,6 +33,10 @@ if "bench" not in sys.modules:
     package.__path__ = [str(Path(__file__).resolve().parents[1])]
     sys.modules["bench"] = package
 
+    from bench.serve.memory import lock
+
+    lock()
+
 if __name__ == "__main__":
     from bench.serve.cli import main
 

@@ -92,6 +92,8 @@ def test_a_path_that_is_not_utf8_ends_its_own_call_alone(server: FakeServerProce
     """gRPC 1.84 to 1.85.1 stop the whole server there, hence the bound in pyproject.toml."""
     answer(server.target, ATTACKS[NOT_UTF8]())
     assert answer(server.target, ATTACKS["good"](), seconds=30) == "grpc 0"
+    # Nor does a stranger write pages into the log with it.
+    assert "Invalid encoding" not in "".join(server.log)
 
 
 def test_broken_connections_end_alone(server: FakeServerProcess) -> None:

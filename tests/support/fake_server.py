@@ -21,6 +21,7 @@ from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.services.calls import Calls
 from vagus_server.services.served import Limits, Served
+from vagus_server.telemetry.logs import configure_logging
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,4 +86,5 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    configure_logging("text", verbose=False)
     asyncio.run(serve(_arguments()))

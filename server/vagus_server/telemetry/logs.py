@@ -40,6 +40,9 @@ def configure_logging(log_format: str, verbose: bool) -> None:
     handler.setFormatter(_formatter(log_format))
     # vLLM has handlers of its own, in its processes too.
     logging.getLogger().addHandler(handler)
+    # Writes a path that is not UTF-8 four times over, with tracebacks, for anyone who sends one.
+    # What our own handlers raise is logged by `services/failure.py`.
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
     logging.captureWarnings(log_format == "json")
     logging.getLogger("vagus").setLevel(logging.INFO)
     access.setLevel(logging.INFO if verbose or log_format == "json" else logging.WARNING)
