@@ -31,6 +31,8 @@ from vagus_server.steering.resolve import Resolver
 from vagus_server.steering.scope import PromptMap
 
 EVERYWHERE = ((0, NO_END),)
+#: At most, on a busy machine.
+_START_SECONDS, _BATCH_SECONDS = 300, 60
 Serve = Callable[..., list[list["Result"]]]
 
 
@@ -121,7 +123,8 @@ def other_process(v2: bool = False) -> Iterator[Serve]:
             patch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
 
         def serve_there(*args: Any, **options: Any) -> list[list[Result]]:
-            return pool.submit(serve, *args, **options).result(400)
+            seconds = _START_SECONDS + _BATCH_SECONDS * len(args)
+            return pool.submit(serve, *args, **options).result(seconds)
 
         yield serve_there
 
