@@ -157,7 +157,18 @@ return children"""
     assert call(body).value < 50
 
 
-def test_processes_that_it_leaves_behind_are_killed(tmp_path: Path) -> None:
+def sandboxed_processes() -> list[bytes]:
+    """Command lines of what runs in a sandbox on this machine."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            commands.append(path.read_bytes())
+        except OSError:
+            continue
+    return [c for c in commands if b"sandbox_child" in c and b"vagus-sandbox-" in c]
+
+
+def test_processes_that_it_leaves_behind_are_killed() -> None:
     """A daemon in a session of its own would outlive a killed process group."""
     body = """import os, time
 if os.fork() == 0:
@@ -166,13 +177,18 @@ if os.fork() == 0:
     os._exit(0)
 return os.getpid()"""
     assert call(body, "98765.25").error == ""
-    commands = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            commands.append(path.read_bytes())
-        except OSError:
-            continue
-    assert not [c for c in commands if b"sandbox_child" in c and b"vagus-sandbox-" in c]
+    assert not sandboxed_processes()
+
+
+@pytest.mark.parametrize("asks_not_to_die", [False, True])
+def test_leaving_the_group_gives_no_more_time(asks_not_to_die: bool) -> None:
+    body = f"""import ctypes, os, time
+os.setsid()
+if {asks_not_to_die}:
+    ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)  # no signal when the parent dies
+time.sleep(x)"""
+    assert call(body, "12.5", Limits(seconds=1)).error == "killed after 1 s"
+    assert not sandboxed_processes()
 
 
 def test_a_forged_result_file_is_no_result() -> None:
@@ -184,3 +200,18 @@ def test_a_forged_result_file_is_no_result() -> None:
 def test_ending_the_process_is_an_error() -> None:
     assert call("import os\nos._exit(0)").error
     assert call("raise SystemExit").error
+    for status in (1, 97):
+        assert call(f"import os\nos._exit({status})").error, "and no word about the sandbox"
+
+
+def test_a_process_that_cannot_be_confined_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child.py"
+    monkeypatch.setattr(sandbox, "_CHILD", child)
+    child.write_text("import os\nos.write(1, b'no Landlock')")
+    with pytest.raises(SandboxUnavailable, match="confined here: no Landlock"):
+        call("return 1")
+    child.write_text("raise SystemExit(1)")
+    with pytest.raises(SandboxUnavailable, match="its process did not start"):
+        call("return 1")

@@ -6,10 +6,10 @@ is over. Network and process namespaces come from util-linux's `unshare`, the re
 `sandbox_child.py`.
 """
 
-import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_CHILD = Path(__file__).with_name("sandbox_child.py")
+from vagus_server.experiments import sandbox_child
+from vagus_server.experiments.sandbox_child import CONFINED
+
+_CHILD = Path(sandbox_child.__file__)
+_DIED = "the process died, perhaps at a limit of memory or time"
 _MAX_RESULT_BYTES = 1 << 20
 _NOBODY = 65534
 
@@ -105,32 +109,35 @@ def _python(folder: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path, seconds: float) -> str:
-    """Runs to the end or until the time is over; returns what went wrong, or ""."""
+    """Runs to the end or until the time is over; returns what went wrong, or "".
+
+    Raises:
+        SandboxUnavailable: the subprocess says that it could not confine itself.
+    """
     process = subprocess.Popen(
         command,
         cwd=folder,
         env={},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        code = process.wait(seconds)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         return f"killed after {seconds:g} s"
     finally:
-        # The whole group: code may have started processes of its own.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait()
-    if code == _UNCONFINED:
-        raise SandboxUnavailable("files cannot be protected here: the kernel has no Landlock")
-    return "" if code == 0 else "the process died, perhaps at a limit of memory or time"
-
-
-#: Exit status of `sandbox_child.py` when it could not confine itself.
-_UNCONFINED = 97
+        # Code may have left the group; the first process of its namespace, which is ours, has
+        # not, and takes everything in the namespace with it.
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        # The pipe ends with that process: nothing of the code's runs after this line.
+        told, _ = process.communicate()
+    if told != CONFINED:
+        reason = told.decode(errors="replace") or "its process did not start"
+        raise SandboxUnavailable(f"code cannot be confined here: {reason}")
+    return "" if process.returncode == 0 else _DIED
 
 
 def _results(folder: Path, count: int) -> list[CaseResult] | None:

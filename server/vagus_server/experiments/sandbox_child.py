@@ -1,7 +1,11 @@
 """Confines itself, then runs a model's code: the program of `sandbox.py`'s subprocess.
 
-It imports the standard library alone and is started with `python -I -S`. Order matters: what can
-fail is done before the code of the model is read, and ends the process with UNCONFINED.
+It imports the standard library alone and is started with `python -I -S`, as the first process of
+a process namespace. The code runs in a second one, from which the first cannot be reached; when
+the first ends or is killed, the kernel kills whatever the code has left running.
+
+Order matters: what can fail is done before the code runs, and is told on standard output, which
+the code does not get.
 """
 
 import ctypes
@@ -11,8 +15,10 @@ import os
 import resource
 import sys
 import time
+from typing import NoReturn
 
-UNCONFINED = 97
+#: What is told when all confinements hold; anything else says which does not.
+CONFINED = b"confined"
 _NOBODY = 65534
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
@@ -121,6 +127,14 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
+def wait_for(child: int) -> NoReturn:
+    """The first process of a namespace: takes in what ends, and ends when the child does."""
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            os._exit(0 if status == 0 else 1)
+
+
 def main() -> None:
     """Runs the job of the folder that is named on the command line."""
     folder = sys.argv[1]
@@ -131,11 +145,16 @@ def main() -> None:
             code = file.read()
         for name in _MODULES:
             importlib.import_module(name)
+        if child := os.fork():
+            wait_for(child)
         drop_privileges()
         limit(job["limits"])
         confine(folder)
-    except OSError:
-        os._exit(UNCONFINED)
+    except OSError as error:
+        os.write(1, str(error).encode())
+        os._exit(1)
+    os.write(1, CONFINED)
+    os.dup2(2, 1)
     results = call_cases(code, job["function"], job["cases"])
     with open(os.path.join(folder, "result.json"), "w") as file:
         json.dump(results, file)
