@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,46 @@ def test_there_is_no_network(listener: tuple[int, threading.Event]) -> None:
     assert "unreachable" in call(datagram).error
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can reach; pytest's own are private."""
+    with tempfile.TemporaryDirectory(prefix="vagus-open-") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def test_sockets_in_the_file_system_are_out_of_reach(open_folder: Path) -> None:
+    streams, datagrams = open_folder / "streams", open_folder / "datagrams"
+    with (
+        socket.socket(socket.AF_UNIX) as listening,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiving,
+    ):
+        listening.bind(str(streams))
+        listening.listen()
+        receiving.bind(str(datagrams))
+        for path in (streams, datagrams):
+            path.chmod(0o777)
+        listening.settimeout(0)
+        receiving.settimeout(0)
+        connect = "import socket\nsocket.socket(socket.AF_UNIX).connect(x)"
+        assert "PermissionError" in call(connect, repr(str(streams))).error
+        send = (
+            "import socket\n"
+            "one, other = socket.socketpair(type=socket.SOCK_DGRAM)\n"
+            "one.sendto(b'hello', x)"
+        )
+        assert "PermissionError" in call(send, repr(str(datagrams))).error
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        with pytest.raises(BlockingIOError):
+            receiving.recv(10)
+
+
+def test_a_pair_of_sockets_is_nobody_elses() -> None:
+    body = "import socket\none, other = socket.socketpair()\none.send(x)\nreturn other.recv(9)[0]"
+    assert call(body, "b'7'").value == ord("7")
+
+
 def test_without_namespaces_code_is_refused_unless_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -100,18 +141,17 @@ def test_without_namespaces_code_is_refused_unless_allowed(
     assert run_cases(code, "f", ["1"], allow_network=True)[0].value == 2
 
 
-def test_files_are_written_in_its_own_folder_alone(tmp_path: Path) -> None:
+def test_files_are_written_in_its_own_folder_alone(open_folder: Path) -> None:
     inside = "open('own.txt', 'w').write('hello')\nreturn open('own.txt').read()"
     assert call(inside).value == "hello"
-    target = tmp_path / "outside.txt"
-    tmp_path.chmod(0o777)
+    target = open_folder / "outside.txt"
     for path in (str(target), f"/tmp/vagus-escape-{os.getpid()}", "/dev/shm/vagus-escape"):
         assert "PermissionError" in call("open(x, 'w').write('out')", repr(path)).error
         assert not Path(path).exists()
 
 
-def test_other_peoples_files_are_not_read(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
+def test_other_peoples_files_are_not_read(open_folder: Path) -> None:
+    secret = open_folder / "secret.txt"
     secret.write_text("secret")
     secret.chmod(0o666)
     assert "PermissionError" in call("return open(x).read()", repr(str(secret))).error

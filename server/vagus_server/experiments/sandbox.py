@@ -1,9 +1,9 @@
 """Runs a model's code against test cases where it can do no harm.
 
-A subprocess without network, environment or privileges, in a temporary folder that is all it can
-write to, within limits of memory, processor time, file size and processes, killed when its time
-is over. Network and process namespaces come from util-linux's `unshare`, the rest from
-`sandbox_child.py`.
+A subprocess without network, UNIX sockets, environment or privileges, in a temporary folder that
+is all it can write to, within limits of memory, processor time, file size and processes, killed
+when its time is over. Network and process namespaces come from util-linux's `unshare`, the rest
+from `sandbox_child.py`.
 """
 
 import json
@@ -21,6 +21,7 @@ from typing import Any
 
 from vagus_server.experiments import sandbox_child
 from vagus_server.experiments.sandbox_child import CONFINED
+from vagus_server.experiments.sandbox_filter import socket_filter
 
 _CHILD = Path(sandbox_child.__file__)
 _DIED = "the process died, perhaps at a limit of memory or time"
@@ -80,7 +81,8 @@ def run_cases(
         One result per case; all of them errors when the subprocess did not end in order.
 
     Raises:
-        SandboxUnavailable: files or, without `allow_network`, the network cannot be taken away.
+        SandboxUnavailable: files, UNIX sockets or, without `allow_network`, the network cannot be
+            taken away.
     """
     limits = limits or Limits()
     prefix = _namespaces()
@@ -89,10 +91,18 @@ def run_cases(
             "the network cannot be taken away here: `unshare` is missing or not permitted; "
             "--allow-unsandboxed-network runs the model's code all the same"
         )
+    instructions = socket_filter()
+    if instructions is None:
+        raise SandboxUnavailable("UNIX sockets cannot be taken away on this kind of processor")
     with tempfile.TemporaryDirectory(prefix="vagus-sandbox-") as name:
         folder = Path(name)
         (folder / "code.py").write_text(code, encoding="utf-8", errors="replace")
-        job = {"function": function, "cases": list(cases), "limits": vars(limits)}
+        job = {
+            "function": function,
+            "cases": list(cases),
+            "limits": vars(limits),
+            "filter": instructions.hex(),
+        }
         (folder / "job.json").write_text(json.dumps(job))
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)

@@ -22,6 +22,7 @@ CONFINED = b"confined"
 _NOBODY = 65534
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
+_SET_SECCOMP, _BY_FILTER = 22, 2
 #: Execute, read a file, list a folder.
 _READ = 1 << 0 | 1 << 2 | 1 << 3
 #: Number of file rights by Landlock's version.
@@ -41,6 +42,10 @@ class _Ruleset(ctypes.Structure):
 class _Beneath(ctypes.Structure):
     _pack_ = 1
     _fields_ = (("rights", ctypes.c_uint64), ("folder", ctypes.c_int32))
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
 def confine(folder: str) -> None:
@@ -75,6 +80,19 @@ def confine(folder: str) -> None:
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     call(_RESTRICT_SELF, ruleset, 0)
+
+
+def refuse_calls(instructions: bytes) -> None:
+    """Puts this process under a filter of system calls; see `sandbox_filter.py`.
+
+    Raises:
+        OSError: the kernel cannot do that.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    kept = ctypes.create_string_buffer(instructions, len(instructions))
+    program = _Filter(len(instructions) // 8, ctypes.addressof(kept))
+    if libc.prctl(_SET_SECCOMP, _BY_FILTER, ctypes.byref(program), 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
 
 
 def limit(limits: dict[str, float]) -> None:
@@ -150,6 +168,7 @@ def main() -> None:
         drop_privileges()
         limit(job["limits"])
         confine(folder)
+        refuse_calls(bytes.fromhex(job["filter"]))
     except OSError as error:
         os.write(1, str(error).encode())
         os._exit(1)
