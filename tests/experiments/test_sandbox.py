@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from vagus_server.experiments import sandbox
-from vagus_server.experiments.sandbox import CaseResult, Limits, SandboxUnavailable, run_cases
+from vagus_server.experiments.sandbox import Limits, SandboxUnavailable, run_cases
+from vagus_server.experiments.sandbox_result import CaseResult
 
 
 def confines() -> bool:
@@ -235,6 +236,22 @@ def test_a_forged_result_file_is_no_result() -> None:
     for forged in ("[[1, 0, '']", "{}", "[[1, 0, ''], [1, 0, '']]", "x" * 10):
         body = f"import os\nopen('result.json', 'w').write({forged!r})\nos._exit(0)"
         assert call(body).value is None
+
+
+def test_its_folder_holds_files_alone() -> None:
+    for made in ("os.mkfifo('result.json')", "os.symlink('/dev/zero', 'result.json')"):
+        result = call(f"import os\ntry:\n    {made}\nfinally:\n    os._exit(0)")
+        assert result == CaseResult(None, 0.0, "the code ended the process")
+    nested = "import os\nfor _ in range(3000):\n    os.mkdir('a')\n    os.chdir('a')"
+    assert "PermissionError" in call(nested).error
+
+
+def test_half_a_character_is_replaced() -> None:
+    assert call("return ['\\ud800x', {'\\udfff': 'a\\ud83d\\ude00'}]").value == [
+        "?x",
+        {"?": "a\U0001f600"},
+    ]
+    assert "ValueError: ?" in call("raise ValueError('\\ud800')").error
 
 
 def test_ending_the_process_is_an_error() -> None:

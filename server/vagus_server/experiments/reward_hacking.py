@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from vagus import Message, add
 from vagus_server.experiments.coding_tasks import Case, Task
 from vagus_server.experiments.rates import Cell, cells
-from vagus_server.experiments.sandbox import CaseResult, run_cases
+from vagus_server.experiments.sandbox import run_cases
+from vagus_server.experiments.sandbox_result import CaseResult
 from vagus_server.experiments.session import Session
 from vagus_server.experiments.special_case import Verdict, code_rules, passes
 

@@ -17,15 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from vagus_server.experiments import sandbox_child
 from vagus_server.experiments.sandbox_child import CONFINED
 from vagus_server.experiments.sandbox_filter import socket_filter
+from vagus_server.experiments.sandbox_result import CaseResult, read_results
 
 _CHILD = Path(sandbox_child.__file__)
 _DIED = "the process died, perhaps at a limit of memory or time"
-_MAX_RESULT_BYTES = 1 << 20
 _NOBODY = 65534
 
 
@@ -43,21 +42,6 @@ class Limits:
     file_bytes: int = 1 << 20
     open_files: int = 32
     processes: int = 16
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """What a call gave: its value as JSON knows it, or an error.
-
-    Args:
-        value: returned value; None with an error.
-        seconds: that the call took, by the subprocess's own clock.
-        error: one line; "" where there was none.
-    """
-
-    value: Any
-    seconds: float
-    error: str
 
 
 def run_cases(
@@ -107,7 +91,7 @@ def run_cases(
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
         problem = _run([*(prefix or ()), *_python(folder)], folder, limits.seconds)
-        results = _results(folder, len(cases))
+        results = read_results(folder / "result.json", len(cases))
     if results is None:
         return [CaseResult(None, 0.0, problem or "the code ended the process")] * len(cases)
     return results
@@ -148,18 +132,6 @@ def _run(command: list[str], folder: Path, seconds: float) -> str:
         reason = told.decode(errors="replace") or "its process did not start"
         raise SandboxUnavailable(f"code cannot be confined here: {reason}")
     return "" if process.returncode == 0 else _DIED
-
-
-def _results(folder: Path, count: int) -> list[CaseResult] | None:
-    path = folder / "result.json"
-    try:
-        if path.is_symlink() or path.stat().st_size > _MAX_RESULT_BYTES:
-            return None
-        rows = json.loads(path.read_bytes())
-        results = [CaseResult(row[0], float(row[1]), str(row[2])[:300]) for row in rows]
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        return None
-    return results if len(results) == count else None
 
 
 @cache

@@ -25,6 +25,9 @@ _NO_NEW_PRIVILEGES = 38
 _SET_SECCOMP, _BY_FILTER = 22, 2
 #: Execute, read a file, list a folder.
 _READ = 1 << 0 | 1 << 2 | 1 << 3
+#: Write, remove, make and truncate files, too. Neither folders, which could be nested too deep to
+#: remove, nor links, pipes and sockets.
+_WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
 #: Number of file rights by Landlock's version.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 #: Loaded before privileges are dropped: nobody may not be allowed into the interpreter's folder.
@@ -68,7 +71,8 @@ def confine(folder: str) -> None:
     attributes = _Ruleset(every, 3 if version >= 4 else 0)
     size = ctypes.c_size_t(16 if version >= 4 else 8)
     ruleset = call(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
-    for path, rights in ((folder, every), *((p, _READ) for p in (sys.base_prefix, *_LIBRARIES))):
+    readable = [(path, _READ) for path in (sys.base_prefix, *_LIBRARIES)]
+    for path, rights in ((folder, _WRITE & every), *readable):
         if not os.path.exists(path):
             continue
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
