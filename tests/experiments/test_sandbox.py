@@ -132,14 +132,28 @@ def test_a_pair_of_sockets_is_nobody_elses() -> None:
     assert call(body, "b'7'").value == ord("7")
 
 
-def test_without_namespaces_code_is_refused_unless_allowed(
+def test_where_the_network_stays_open_code_is_refused_unless_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sandbox, "_namespaces", lambda: None)
-    code = "def f(x):\n    return x + 1"
+    found = sandbox._namespaces("--pid")
+    monkeypatch.setattr(sandbox, "_namespaces", lambda *kinds: found if len(kinds) == 1 else None)
     with pytest.raises(SandboxUnavailable, match="--allow-unsandboxed-network"):
-        run_cases(code, "f", ["1"])
-    assert run_cases(code, "f", ["1"], allow_network=True)[0].value == 2
+        call("return x + 1")
+    code = "import os\ndef f(x):\n    return os.getpid()"
+    (result,) = run_cases(code, "f", ["1"], allow_network=True)
+    assert result.value == 2, "processes are taken away all the same"
+    code = "import os, time\ndef f(x):\n    os.setsid()\n    time.sleep(12.5)"
+    run_cases(code, "f", ["1"], Limits(seconds=1), allow_network=True)
+    assert not sandboxed_processes()
+
+
+def test_where_processes_cannot_be_taken_away_code_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "_namespaces", lambda *kinds: None)
+    for allow_network in (False, True):
+        with pytest.raises(SandboxUnavailable, match="processes cannot be confined"):
+            run_cases("def f(x):\n    return 1", "f", ["1"], allow_network=allow_network)
 
 
 def test_files_are_written_in_its_own_folder_alone(open_folder: Path) -> None:

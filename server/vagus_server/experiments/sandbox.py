@@ -65,16 +65,11 @@ def run_cases(
         One result per case; all of them errors when the subprocess did not end in order.
 
     Raises:
-        SandboxUnavailable: files, UNIX sockets or, without `allow_network`, the network cannot be
-            taken away.
+        SandboxUnavailable: files, processes, UNIX sockets or, without `allow_network`, the network
+            cannot be taken away.
     """
     limits = limits or Limits()
-    prefix = _namespaces()
-    if prefix is None and not allow_network:
-        raise SandboxUnavailable(
-            "the network cannot be taken away here: `unshare` is missing or not permitted; "
-            "--allow-unsandboxed-network runs the model's code all the same"
-        )
+    prefix = _prefix(allow_network)
     instructions = socket_filter()
     if instructions is None:
         raise SandboxUnavailable("UNIX sockets cannot be taken away on this kind of processor")
@@ -90,7 +85,7 @@ def run_cases(
         (folder / "job.json").write_text(json.dumps(job))
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
-        problem = _run([*(prefix or ()), *_python(folder)], folder, limits.seconds)
+        problem = _run([*prefix, *_python(folder)], folder, limits.seconds)
         results = read_results(folder / "result.json", len(cases))
     if results is None:
         return [CaseResult(None, 0.0, problem or "the code ended the process")] * len(cases)
@@ -134,13 +129,30 @@ def _run(command: list[str], folder: Path, seconds: float) -> str:
     return "" if process.returncode == 0 else _DIED
 
 
+def _prefix(allow_network: bool) -> tuple[str, ...]:
+    """The command that takes processes and network away, or, if allowed, processes alone."""
+    both, processes = _namespaces("--pid", "--net"), _namespaces("--pid")
+    if both is not None:
+        return both
+    if processes is None:
+        raise SandboxUnavailable(
+            "processes cannot be confined here: `unshare` is missing or not permitted"
+        )
+    if not allow_network:
+        raise SandboxUnavailable(
+            "the network cannot be taken away here; "
+            "--allow-unsandboxed-network runs the model's code all the same"
+        )
+    return processes
+
+
 @cache
-def _namespaces() -> tuple[str, ...] | None:
-    """The command that takes the network away, or None where there is none."""
+def _namespaces(*kinds: str) -> tuple[str, ...] | None:
+    """The command that runs another in namespaces of these kinds, or None where there is none."""
     tool = shutil.which("unshare")
     if tool is None:
         return None
     own = () if os.geteuid() == 0 else ("--map-root-user",)
-    command = (tool, *own, "--net", "--pid", "--fork", "--kill-child")
+    command = (tool, *own, *kinds, "--fork", "--kill-child")
     tried = subprocess.run([*command, "true"], capture_output=True, check=False)
     return command if tried.returncode == 0 else None
