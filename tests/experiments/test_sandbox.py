@@ -41,6 +41,8 @@ def test_values_come_back_in_order() -> None:
 
 def test_the_standard_library_is_there_and_nothing_else() -> None:
     assert call("import math, collections\nreturn math.gcd(x, 12)", "18").value == 6
+    for module in ("datetime", "threading", "timeit", "textwrap", "asyncio", "csv", "zoneinfo"):
+        assert call(f"import {module}\nreturn {module}.__name__").value == module
     assert "ModuleNotFoundError" in call("import numpy").error
     assert "ModuleNotFoundError" in call("import vagus_server").error
 

@@ -9,10 +9,10 @@ the code does not get.
 """
 
 import ctypes
-import importlib
 import json
 import os
 import resource
+import stat
 import sys
 import time
 from typing import NoReturn
@@ -30,11 +30,9 @@ _READ = 1 << 0 | 1 << 2 | 1 << 3
 _WRITE = _READ | 1 << 1 | 1 << 5 | 1 << 8 | 1 << 14
 #: Number of file rights by Landlock's version.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-#: Loaded before privileges are dropped: nobody may not be allowed into the interpreter's folder.
-_MODULES = (
-    *("bisect", "collections", "dataclasses", "decimal", "fractions", "functools", "heapq"),
-    *("itertools", "math", "operator", "random", "re", "socket", "statistics", "string", "typing"),
-)
+#: Flags of unshare() and mount().
+_NEW_MOUNTS = 0x20000
+_PRIVATE, _RECURSIVE, _BIND = 1 << 18, 1 << 14, 1 << 12
 _LIBRARIES = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 
 
@@ -49,6 +47,37 @@ class _Beneath(ctypes.Structure):
 
 class _Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def open_library(library: str) -> None:
+    """Makes the standard library reachable for nobody where it lies in a private folder.
+
+    Over the private folder comes an empty one, for this process and its children alone, and in it
+    the library's folder, at the path that it had.
+
+    Raises:
+        OSError: the kernel cannot do that.
+    """
+    steps = library.split("/")
+    folders = ["/".join(steps[:count]) for count in range(2, len(steps))]
+    private = next((path for path in folders if not os.stat(path).st_mode & stat.S_IXOTH), None)
+    if private is None:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def checked(result: int) -> None:
+        if result:
+            raise OSError(ctypes.get_errno(), f"{library} cannot be made readable for nobody")
+
+    checked(libc.unshare(_NEW_MOUNTS))
+    checked(libc.mount(None, b"/", None, _PRIVATE | _RECURSIVE, None))
+    opened = os.open(library, os.O_PATH | os.O_CLOEXEC)
+    checked(libc.mount(b"none", private.encode(), b"tmpfs", 0, b"mode=755"))
+    os.umask(0o022)
+    os.makedirs(library)
+    source = f"/proc/self/fd/{opened}"
+    checked(libc.mount(source.encode(), library.encode(), None, _BIND, None))
+    os.close(opened)
 
 
 def confine(folder: str) -> None:
@@ -112,14 +141,17 @@ def limit(limits: dict[str, float]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def drop_privileges() -> None:
-    """Becomes nobody where this is the machine's root: root has no limit of processes."""
+def is_root() -> bool:
+    """Whether this is the machine's root, and not that of a user's own namespace."""
     with open("/proc/self/uid_map") as file:
-        own_namespace = file.read().split() != ["0", "0", "4294967295"]
-    if os.geteuid() == 0 and not own_namespace:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        return os.geteuid() == 0 and file.read().split() == ["0", "0", "4294967295"]
+
+
+def become_nobody() -> None:
+    """Drops all privileges: root has no limit of processes."""
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
 
 
 def call_cases(code: str, function: str, cases: list[str]) -> list[tuple[object, float, str]]:
@@ -165,11 +197,12 @@ def main() -> None:
             job = json.load(file)
         with open(os.path.join(folder, "code.py")) as file:
             code = file.read()
-        for name in _MODULES:
-            importlib.import_module(name)
+        if as_root := is_root():
+            open_library(sys.base_prefix)
         if child := os.fork():
             wait_for(child)
-        drop_privileges()
+        if as_root:
+            become_nobody()
         limit(job["limits"])
         confine(folder)
         refuse_calls(bytes.fromhex(job["filter"]))
