@@ -95,8 +95,9 @@ async def dose(server: str, concurrency: int, out: Path, seed: int, options: Dos
         points = await dose_experiment.measure(session, settings, seed)
         found = dose_report.findings(points, settings)
         result = describe(session, asdict(settings) | {"seed": seed})
-        result |= {"findings": found, "points": points}
-        text = dose_report.summary(found, settings)
+        by_chance = dose_report.chances(points, settings)
+        result |= {"findings": found, "by_chance": by_chance, "points": points}
+        text = dose_report.summary(found, settings, by_chance)
         told = _finish(out, "dose", result, text, dose_picture.draw(points, settings, out))
         # After the figures are written: what goes wrong here costs no measurement.
         if options.store is not None:
