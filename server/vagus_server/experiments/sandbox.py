@@ -26,6 +26,7 @@ from vagus_server.experiments.sandbox_result import CaseResult, read_results
 _CHILD = Path(sandbox_child.__file__)
 _DIED = "the process died, perhaps at a limit of memory or time"
 _NOBODY = 65534
+_GRACE_S = 5.0
 
 
 class SandboxUnavailable(RuntimeError):
@@ -107,26 +108,39 @@ def _run(command: list[str], folder: Path, seconds: float) -> str:
         command,
         cwd=folder,
         env={},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    late = _late(process, seconds)
+    with process:
+        told = process.stdout.read() if process.stdout else b""
+    if late:
         return f"killed after {seconds:g} s"
-    finally:
-        # Code may have left the group; the first process of its namespace, which is ours, has
-        # not, and takes everything in the namespace with it.
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        # The pipe ends with that process: nothing of the code's runs after this line.
-        told, _ = process.communicate()
     if told != CONFINED:
         reason = told.decode(errors="replace") or "its process did not start"
         raise SandboxUnavailable(f"code cannot be confined here: {reason}")
     return "" if process.returncode == 0 else _DIED
+
+
+def _late(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Waits for the end, which it brings about when the time is over; whether it did."""
+    late = False
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        late = True
+    # The end of its standard input, which also comes when this process is killed, ends the first
+    # process of the namespace, and that ends when all others have.
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        # It was not so far as to heed that: no code has run.
+        os.killpg(process.pid, signal.SIGKILL)
+    return late
 
 
 def _prefix(allow_network: bool) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Confines itself, then runs a model's code: the program of `sandbox.py`'s subprocess.
 
 It imports the standard library alone and is started with `python -I -S`, as the first process of
-a process namespace. The code runs in a second one, from which the first cannot be reached; when
-the first ends or is killed, the kernel kills whatever the code has left running.
+a process namespace. The code runs in a second one, from which the first cannot be reached. When
+the code is done or standard input ends, the first process ends, and the kernel kills whatever the
+code has left running before anybody hears of that end.
 
 Order matters: what can fail is done before the code runs, and is told on standard output, which
 the code does not get.
@@ -12,6 +13,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import stat
 import sys
 import time
@@ -91,7 +93,7 @@ def confine(folder: str) -> None:
     def call(number: int, *arguments: object) -> int:
         result: int = libc.syscall(number, *arguments)
         if result < 0:
-            raise OSError(ctypes.get_errno(), f"system call {number}")
+            raise OSError(ctypes.get_errno(), f"Landlock (system call {number})")
         return result
 
     version = call(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
@@ -100,10 +102,8 @@ def confine(folder: str) -> None:
     attributes = _Ruleset(every, 3 if version >= 4 else 0)
     size = ctypes.c_size_t(16 if version >= 4 else 8)
     ruleset = call(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
-    readable = [(path, _READ) for path in (sys.base_prefix, *_LIBRARIES)]
-    for path, rights in ((folder, _WRITE & every), *readable):
-        if not os.path.exists(path):
-            continue
+    libraries = filter(os.path.exists, (sys.base_prefix, *_LIBRARIES))
+    for path, rights in ((folder, _WRITE & every), *((path, _READ) for path in libraries)):
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         if not os.path.isdir(path):
             rights &= ~(1 << 3)
@@ -181,12 +181,18 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
-def wait_for(child: int) -> NoReturn:
-    """The first process of a namespace: takes in what ends, and ends when the child does."""
+def lead(child: int) -> NoReturn:
+    """The first process of a namespace: ends when the child does, or standard input."""
+    events = select.poll()
+    events.register(sys.stdin.fileno())
+    events.register(os.pidfd_open(child))
     while True:
-        ended, status = os.wait()
-        if ended == child:
-            os._exit(0 if status == 0 else 1)
+        # Processes whose parents have ended are this one's: they are taken in once a second.
+        if any(file == sys.stdin.fileno() for file, _ in events.poll(1000)):
+            os._exit(1)
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                os._exit(0 if ended[1] == 0 else 1)
 
 
 def main() -> None:
@@ -200,7 +206,9 @@ def main() -> None:
         if as_root := is_root():
             open_library(sys.base_prefix)
         if child := os.fork():
-            wait_for(child)
+            lead(child)
+        # Signals to its group are then signals to itself and not to those who watch it.
+        os.setsid()
         if as_root:
             become_nobody()
         limit(job["limits"])
@@ -210,6 +218,7 @@ def main() -> None:
         os.write(1, str(error).encode())
         os._exit(1)
     os.write(1, CONFINED)
+    os.dup2(2, 0)
     os.dup2(2, 1)
     results = call_cases(code, job["function"], job["cases"])
     with open(os.path.join(folder, "result.json"), "w") as file:
