@@ -2,34 +2,18 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
-from support.small_pack import NAMES, small_pack
+from support.pack_folder import write_small_pack
+from support.small_pack import NAMES
 from vagus_server.experiments.controls import write_control_pack
-from vagus_server.experiments.dose_report import Finding
-from vagus_server.experiments.store import store_collapse_doses
-from vagus_server.packs.pack import Pack, PackError
-from vagus_server.packs.write import write_pack
+from vagus_server.packs.pack import Pack
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    pack = small_pack()
-    concepts = [
-        msgspec.structs.replace(c, collapse_dose={1: 0.4} if c.name == "calm" else {})
-        for c in pack.manifest.concepts
-    ]
-    tensors = {
-        "vectors": pack.vectors,
-        "residual_norms": np.array(pack.residual_norms),
-        "reference_mean": pack.reference_mean,
-        "reference_std": pack.reference_std,
-    }
-    write_pack(
-        tmp_path / "pack", msgspec.structs.replace(pack.manifest, concepts=concepts), tensors
-    )
+    write_small_pack(tmp_path / "pack")
     return tmp_path / "pack"
 
 
@@ -72,28 +56,3 @@ def test_controls_of_controls_are_refused(source: Path, tmp_path: Path) -> None:
         write_control_pack(tmp_path / "out", tmp_path / "again", 1, seed=0)
     with pytest.raises(ValueError, match="at least one"):
         write_control_pack(source, tmp_path / "none", 0, seed=0)
-
-
-def found(concept: str, site: int, dose: float | None) -> Finding:
-    return Finding(concept, site, dose, None, None, None)
-
-
-def test_collapse_doses_are_stored_and_served_from_the_pack(source: Path) -> None:
-    digest = Pack.load(source).digest
-    findings = [found("calm", 1, None), found("calm", 2, 0.3), found("sad", 1, 0.6)]
-    assert store_collapse_doses(source, findings, digest, "") == 2
-    pack = Pack.load(source)
-    assert pack.digest == digest, "the vectors are the same"
-    assert pack.collapse_dose("calm", 1) is None, "measured anew, and none was too much"
-    assert pack.collapse_dose("calm", 2) == 0.3
-    assert pack.collapse_dose("sad", 1) == 0.6
-    assert store_collapse_doses(source, [found("sad", 2, 0.1)], digest, "") == 2
-    assert Pack.load(source).collapse_dose("sad", 1) == 0.6, "other sites keep theirs"
-
-
-def test_a_pack_that_was_not_measured_takes_no_doses(source: Path, tmp_path: Path) -> None:
-    controls = write_control_pack(source, tmp_path / "out", 1, seed=0)
-    of = controls.manifest.provenance["controls_of"]
-    assert store_collapse_doses(source, [found("sad", 0, 0.2)], controls.digest, of) == 1
-    with pytest.raises(PackError, match="is not the pack that was measured"):
-        store_collapse_doses(source, [found("sad", 0, 0.2)], "ab" * 32, "")

@@ -2,7 +2,14 @@
 
 from vagus_server.experiments.coherence import Bounds, Coherence, distinct_share, holds, ratios
 from vagus_server.experiments.dose import Point, Settings
-from vagus_server.experiments.dose_report import collapse_dose, findings, null, summary
+from vagus_server.experiments.dose_report import (
+    Chance,
+    chances,
+    collapse_dose,
+    findings,
+    null,
+    summary,
+)
 from vagus_server.experiments.statistics import Estimate
 from vagus_server.experiments.valence import valence
 
@@ -53,6 +60,25 @@ def test_a_concept_without_a_coherent_strength_steers_nowhere() -> None:
 def test_the_null_is_of_the_same_site_and_strength() -> None:
     assert null("calm", 3, 0.2, controls()) == [i * 0.2 for i in range(20)]
     assert null("calm", 2, 0.2, controls()) == []
+
+
+def test_the_best_of_several_strengths_is_set_against_the_best_of_random_directions() -> None:
+    """Each strength has a random direction above all others: three of twenty steer by chance."""
+    best = dict(zip(RANDOM, STRENGTHS, strict=False))
+    points = [point(n, s, 9 if best.get(n) == s else 0) for n in RANDOM for s in STRENGTHS]
+    by_chance = chances(points, SETTINGS)
+    assert by_chance == [Chance(3, 6, 40)], "with either concept's readout"
+    text = summary(findings([*points, point("calm", 0.1, 1)], SETTINGS), SETTINGS, by_chance)
+    assert "in 15% of cases (6 of 40)" in text
+
+
+def test_a_random_direction_that_breaks_the_text_does_not_steer() -> None:
+    points = [point(n, s, i * s, coherent=False) for i, n in enumerate(RANDOM) for s in STRENGTHS]
+    assert chances(points, SETTINGS) == [Chance(3, 0, 40)]
+
+
+def test_one_random_direction_has_no_others() -> None:
+    assert chances(controls(), Settings(["calm"], RANDOM[:1], [3], STRENGTHS)) == []
 
 
 def test_without_controls_there_is_no_null_and_that_is_said() -> None:

@@ -7,7 +7,7 @@ import pytest
 from vagus_server.experiments.coding_tasks import TASKS, Case, Task
 from vagus_server.experiments.reward_hacking import _test as run_tests
 from vagus_server.experiments.reward_hacking import extract_code, feedback_text, request
-from vagus_server.experiments.sandbox import CaseResult
+from vagus_server.experiments.sandbox_result import CaseResult
 from vagus_server.experiments.special_case import Verdict, code_rules, passes
 
 ABSOLUTE = next(task for task in TASKS if task.name == "absolute")

@@ -11,6 +11,7 @@ from vagus_server.experiments.statistics import (
     correlation,
     mean,
     pearson,
+    pooled,
     share_exceeded,
     wilson,
 )
@@ -78,6 +79,21 @@ def test_the_interval_of_a_correlation_holds_it() -> None:
     estimate = correlation(x, x + draw.normal(size=200), rng())
     assert estimate.low < estimate.value < estimate.high
     assert estimate.low < 1 / np.sqrt(2) < estimate.high
+
+
+def test_groups_that_differ_widen_the_interval_of_their_pooled_rate() -> None:
+    alike, apart = pooled([5, 5, 5, 5], [10] * 4), pooled([0, 10, 0, 10], [10] * 4)
+    assert alike == wilson(20, 40), "groups that do not differ"
+    assert apart.value == 0.5
+    assert (apart.low, apart.high) == (0, 1)
+    assert apart == pooled([0, 10, 0, 10], [10] * 4), "always the same draws"
+
+
+def test_groups_without_a_hit_are_not_certain() -> None:
+    assert pooled([0, 0], [20, 20]) == wilson(0, 40)
+    assert pooled([3], [20]) == wilson(3, 20), "one group does not vary"
+    with pytest.raises(ValueError, match="no rate"):
+        pooled([], [])
 
 
 def test_share_exceeded_counts_what_is_below() -> None:

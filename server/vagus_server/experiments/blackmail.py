@@ -13,7 +13,7 @@ import msgspec
 import vagus_server
 from vagus import Message, add
 from vagus_server.experiments.judge import Judgement, blackmail_rules, judge
-from vagus_server.experiments.rates import Cell, cells
+from vagus_server.experiments.rates import Cell, cells, first_seeds
 from vagus_server.experiments.session import Session
 
 _FILE = Path(vagus_server.__file__).parent / "data" / "experiments" / "blackmail.json"
@@ -64,9 +64,10 @@ def scenario() -> list[Message]:
 async def measure(session: Session, settings: Settings, seed: int) -> list[Rollout]:
     """Samples and judges replies in every cell."""
     messages, rules = scenario(), blackmail_rules()
+    seeds = first_seeds(cells(settings.names, settings.strengths), seed)
     jobs = [
-        (cell, seed * 10_000 + rollout)
-        for cell in cells(settings.names, settings.strengths)
+        (cell, first + rollout)
+        for cell, first in seeds.items()
         for rollout in range(settings.rollouts)
     ]
 

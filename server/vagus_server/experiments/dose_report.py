@@ -33,9 +33,33 @@ class Finding:
         return self.exceeded is not None and self.exceeded > EXCEEDED
 
 
+@dataclass(frozen=True)
+class Chance:
+    """How often the rule that makes a concept steer holds for a random direction.
+
+    A concept has a chance at every strength, so that more than 1 - EXCEEDED steer by chance. Each
+    random direction is judged like a concept, on each concept's readout, against the others.
+    """
+
+    site: int
+    steers: int
+    of: int
+
+
 def findings(points: Sequence[Point], settings: Settings) -> list[Finding]:
     """One finding per concept and site."""
-    return [_finding(c, site, points) for site in settings.sites for c in settings.concepts]
+    return [
+        _finding(concept, concept, site, points)
+        for site in settings.sites
+        for concept in settings.concepts
+    ]
+
+
+def chances(points: Sequence[Point], settings: Settings) -> list[Chance]:
+    """One per site; none where there are fewer than two random directions."""
+    if len(settings.controls) < 2:
+        return []
+    return [_chance(site, points, settings) for site in settings.sites]
 
 
 def collapse_dose(points: Sequence[Point]) -> float | None:
@@ -43,22 +67,25 @@ def collapse_dose(points: Sequence[Point]) -> float | None:
     return min((p.strength for p in points if not p.coherent), default=None)
 
 
-def null(concept: str, site: int, strength: float, points: Sequence[Point]) -> list[float]:
-    """What the random directions do to a concept's readout, one value for each."""
+def null(
+    concept: str, site: int, strength: float, points: Sequence[Point], without: str = ""
+) -> list[float]:
+    """What the random directions but one do to a concept's readout, one value for each."""
     return [
         p.lifts[concept]
         for p in points
-        if p.own is None and p.site == site and p.strength == strength
+        if p.own is None and p.site == site and p.strength == strength and p.name != without
     ]
 
 
-def _finding(concept: str, site: int, points: Sequence[Point]) -> Finding:
-    own = [p for p in points if p.name == concept and p.site == site]
+def _finding(name: str, concept: str, site: int, points: Sequence[Point]) -> Finding:
+    """What a direction does to a concept's readout; its own, but for random directions."""
+    own = [p for p in points if p.name == name and p.site == site]
     limit = collapse_dose(own)
     below = [p for p in own if limit is None or p.strength < limit]
     scored = []
     for point in below:
-        others = null(concept, site, point.strength, points)
+        others = null(concept, site, point.strength, points, without=name)
         share = share_exceeded(point.lifts[concept], others) if others else None
         scored.append((-1.0 if share is None else share, point.lifts[concept], point.strength))
     if not scored:
@@ -67,7 +94,16 @@ def _finding(concept: str, site: int, points: Sequence[Point]) -> Finding:
     return Finding(concept, site, limit, strength, lift, None if share < 0 else share)
 
 
-def summary(found: Sequence[Finding], settings: Settings) -> str:
+def _chance(site: int, points: Sequence[Point], settings: Settings) -> Chance:
+    found = [
+        _finding(control, concept, site, points)
+        for control in settings.controls
+        for concept in settings.concepts
+    ]
+    return Chance(site, sum(f.steers for f in found), len(found))
+
+
+def summary(found: Sequence[Finding], settings: Settings, by_chance: Sequence[Chance] = ()) -> str:
     """The findings as text."""
     lines = []
     for site in settings.sites:
@@ -83,6 +119,12 @@ def summary(found: Sequence[Finding], settings: Settings) -> str:
                 f"site {site}: the pack has no random directions, so there is no null; serve one "
                 "that `vagus-server experiment controls` wrote"
             )
+        lines += [
+            "  by chance: a random direction, judged by the same rule against the others, does in "
+            f"{c.steers / c.of:.0%} of cases ({c.steers} of {c.of})"
+            for c in by_chance
+            if c.site == site
+        ]
         for f in here:
             collapse = "none measured" if f.collapse_dose is None else f"{f.collapse_dose:g}"
             best = (

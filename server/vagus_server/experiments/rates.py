@@ -6,8 +6,8 @@ from itertools import product
 from pathlib import Path
 
 from vagus_server.experiments.picture import BLUE, GREEN, GREY, RED, figure, save
-from vagus_server.experiments.session import CONTROL_PREFIX
-from vagus_server.experiments.statistics import Estimate, wilson
+from vagus_server.experiments.session import is_control
+from vagus_server.experiments.statistics import Estimate, pooled, wilson
 
 _UNSTEERED = "unsteered"
 _COLOURS = (RED, BLUE, GREEN)
@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Rate:
-    """How often the behaviour occurred in a cell, with Wilson's interval."""
+    """How often the behaviour occurred in a cell, with its interval."""
 
     cell: Cell
     hits: int
@@ -43,8 +43,19 @@ def cells(names: Sequence[str], strengths: Sequence[float]) -> list[Cell]:
     return [Cell("", 0.0), *steered]
 
 
+def first_seeds(of: Sequence[Cell], seed: int) -> dict[Cell, int]:
+    """The seed of each cell's first rollout; others count up from it, fewer than 10 000.
+
+    The unsteered model and the concepts share seeds: they are compared. Each random direction has
+    its own: they are pooled, and the same draws would count several times.
+    """
+    names = dict.fromkeys(cell.name for cell in of if is_control(cell.name))
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    return {cell: (seed * 1000 + numbers.get(cell.name, 0)) * 10_000 for cell in of}
+
+
 def rates(of: Sequence[tuple[Cell, bool]]) -> list[Rate]:
-    """One rate per cell, in the order of first occurrence."""
+    """One rate per cell with Wilson's interval, in the order of first occurrence."""
     found = []
     for cell in dict.fromkeys(cell for cell, _ in of):
         hits = [hit for other, hit in of if other == cell]
@@ -53,13 +64,20 @@ def rates(of: Sequence[tuple[Cell, bool]]) -> list[Rate]:
 
 
 def pooled_controls(found: Sequence[Rate]) -> list[Rate]:
-    """The random directions' trials pooled, one rate per strength."""
-    pooled = []
-    for strength in dict.fromkeys(r.cell.strength for r in found if _control(r)):
-        own = [r for r in found if _control(r) and r.cell.strength == strength]
-        hits, trials = sum(r.hits for r in own), sum(r.trials for r in own)
-        pooled.append(Rate(Cell("random", strength), hits, trials, wilson(hits, trials)))
-    return pooled
+    """The random directions' trials pooled, one rate per strength; see `pooled`."""
+    rates_of = [
+        (strength, [r for r in found if _control(r) and r.cell.strength == strength])
+        for strength in dict.fromkeys(r.cell.strength for r in found if _control(r))
+    ]
+    return [
+        Rate(
+            Cell("random", strength),
+            sum(r.hits for r in own),
+            sum(r.trials for r in own),
+            pooled([r.hits for r in own], [r.trials for r in own]),
+        )
+        for strength, own in rates_of
+    ]
 
 
 def summary(found: Sequence[Rate], absent: str) -> str:
@@ -102,4 +120,4 @@ def draw(found: Sequence[Rate], what: str, out: Path, name: str) -> Path:
 
 
 def _control(rate: Rate) -> bool:
-    return rate.cell.name.startswith(CONTROL_PREFIX)
+    return is_control(rate.cell.name)

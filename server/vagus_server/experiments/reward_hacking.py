@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from vagus import Message, add
 from vagus_server.experiments.coding_tasks import Case, Task
-from vagus_server.experiments.rates import Cell, cells
-from vagus_server.experiments.sandbox import CaseResult, run_cases
+from vagus_server.experiments.rates import Cell, cells, first_seeds
+from vagus_server.experiments.sandbox import run_cases
+from vagus_server.experiments.sandbox_result import CaseResult
 from vagus_server.experiments.session import Session
 from vagus_server.experiments.special_case import Verdict, code_rules, passes
 
@@ -65,16 +66,17 @@ async def measure(session: Session, settings: Settings, seed: int) -> list[Trans
     await asyncio.to_thread(
         run_cases, "def f(x):\n    return x", "f", ["1"], allow_network=settings.allow_network
     )
+    seeds = first_seeds(cells(settings.names, settings.strengths), seed)
     jobs = [
         (cell, task, rollout)
-        for cell in cells(settings.names, settings.strengths)
+        for cell in seeds
         for task in settings.tasks
         for rollout in range(settings.rollouts)
     ]
 
     async def run(job: tuple[Cell, Task, int]) -> Transcript:
         cell, task, rollout = job
-        return await _transcript(session, settings, cell, task, seed * 10_000 + rollout)
+        return await _transcript(session, settings, cell, task, seeds[cell] + rollout)
 
     return await session.each("rollouts", jobs, run)
 

@@ -21,7 +21,7 @@ from vagus_server.experiments.coding_tasks import TASKS
 from vagus_server.experiments.coherence import Bounds
 from vagus_server.experiments.result import describe, write_json
 from vagus_server.experiments.session import Session
-from vagus_server.experiments.store import store_collapse_doses
+from vagus_server.experiments.store import check_target, store_collapse_doses
 
 _DOSE_CONCEPTS = 24
 _STEERED_CONCEPTS = 12
@@ -89,17 +89,21 @@ async def dose(server: str, concurrency: int, out: Path, seed: int, options: Dos
             tokens=options.tokens,
             bounds=options.bounds,
         )
+        of = session.pack.provenance.get("controls_of", "")
+        if options.store is not None:
+            check_target(options.store, session.pack.digest, of, settings)
         points = await dose_experiment.measure(session, settings, seed)
         found = dose_report.findings(points, settings)
         result = describe(session, asdict(settings) | {"seed": seed})
-        result |= {"findings": found, "points": points}
-        text = dose_report.summary(found, settings)
+        by_chance = dose_report.chances(points, settings)
+        result |= {"findings": found, "by_chance": by_chance, "points": points}
+        text = dose_report.summary(found, settings, by_chance)
+        told = _finish(out, "dose", result, text, dose_picture.draw(points, settings, out))
+        # After the figures are written: what goes wrong here costs no measurement.
         if options.store is not None:
-            pack = session.pack
-            of = pack.provenance.get("controls_of", "")
-            stored = store_collapse_doses(options.store, found, pack.digest, of)
-            text += f"\n{stored} collapse doses stored in {options.store}"
-        return _finish(out, "dose", result, text, dose_picture.draw(points, settings, out))
+            stored = store_collapse_doses(options.store, found, session.pack.digest, of)
+            told += f"\n{stored} collapse doses stored in {options.store}"
+        return told
 
 
 async def preference(

@@ -21,6 +21,11 @@ _RETRIES = 8
 _TIMEOUT_S = 600.0
 
 
+def is_control(name: str) -> bool:
+    """Whether a concept's name says that it is a random direction."""
+    return name.startswith(CONTROL_PREFIX)
+
+
 class ExperimentError(RuntimeError):
     """The experiment cannot be run on this server; the message says why."""
 
@@ -66,8 +71,8 @@ class Session:
         except VagusError as error:
             await self.client.close()
             raise ExperimentError(f"{self.server} does not answer: {error}") from error
-        self.controls = [name for name in names if name.startswith(CONTROL_PREFIX)]
-        self.concepts = [name for name in names if not name.startswith(CONTROL_PREFIX)]
+        self.controls = [name for name in names if is_control(name)]
+        self.concepts = [name for name in names if not is_control(name)]
         return self
 
     async def __aexit__(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vagus_server.experiments.coding_tasks import Case, Task
-from vagus_server.experiments.sandbox import CaseResult
+from vagus_server.experiments.sandbox_result import CaseResult
 
 #: Return values that honest code has as well.
 _COMMON = (0, 1, -1, None, "")

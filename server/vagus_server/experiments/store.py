@@ -5,9 +5,30 @@ from pathlib import Path
 
 import msgspec
 
+from vagus_server.experiments.dose import Settings
 from vagus_server.experiments.dose_report import Finding
 from vagus_server.packs.pack import Manifest, Pack, PackError
 from vagus_server.packs.write import write_manifest
+
+
+def check_target(folder: Path, digest: str, controls_of: str, settings: Settings) -> None:
+    """Whether a pack can take the doses that will be measured.
+
+    Args:
+        folder: of the pack.
+        digest: of the pack that is served.
+        controls_of: of the pack that the served one adds random directions to, or "".
+        settings: of what will be measured.
+
+    Raises:
+        PackError: the pack cannot be loaded, is not the one that is served, or lacks a concept.
+        ValueError: a strength is no dose.
+    """
+    pack = _load(folder, digest, controls_of)
+    if absent := [name for name in settings.concepts if name not in pack.index]:
+        raise PackError(f"{pack.name} has no {', '.join(absent)} to store a collapse dose of")
+    if not all(0 < strength < float("inf") for strength in settings.strengths):
+        raise ValueError("with --store, --strengths must be finite and above 0")
 
 
 def store_collapse_doses(
@@ -16,20 +37,17 @@ def store_collapse_doses(
     """Writes what was found at the measured sites; other sites keep what they had.
 
     Args:
-        folder: of the pack.
+        folder: as in `check_target`, as are digest and controls_of.
         found: by the dose experiment.
-        digest: of the pack that was served.
-        controls_of: of the pack that the served one adds random directions to, or "".
 
     Returns:
         How many doses the manifest now has of the concepts measured.
 
     Raises:
-        PackError: the pack cannot be loaded, or is not the one that was measured.
+        PackError: the pack cannot be loaded, is not the one that was measured, or cannot have
+            such a dose; it stays as it was.
     """
-    pack = Pack.load(folder)
-    if pack.digest not in (digest, controls_of):
-        raise PackError(f"{pack.name} is not the pack that was measured: it has another digest")
+    pack = _load(folder, digest, controls_of)
     doses = {concept.name: dict(concept.collapse_dose) for concept in pack.manifest.concepts}
     for finding in found:
         doses[finding.concept].pop(finding.site, None)
@@ -41,5 +59,11 @@ def store_collapse_doses(
     ]
     manifest: Manifest = msgspec.structs.replace(pack.manifest, concepts=concepts)
     write_manifest(folder, manifest)
-    Pack.load(folder)
     return sum(len(doses[name]) for name in {finding.concept for finding in found})
+
+
+def _load(folder: Path, digest: str, controls_of: str) -> Pack:
+    pack = Pack.load(folder)
+    if pack.digest not in (digest, controls_of):
+        raise PackError(f"{pack.name} is not the pack that is served: it has another digest")
+    return pack

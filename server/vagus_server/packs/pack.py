@@ -142,7 +142,7 @@ class Pack:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Loads and checks a pack; raises PackError."""
-        manifest = _read_manifest(folder / MANIFEST)
+        manifest = parse_manifest(read_limited(folder / MANIFEST, _MAX_MANIFEST_BYTES))
         expected = _expected(manifest)
         data = read_limited(folder / TENSORS, min(_size(expected), _MAX_TENSOR_BYTES))
         if hashlib.sha256(data).hexdigest() != manifest.tensors_sha256:
@@ -158,8 +158,8 @@ class Pack:
         return cls(manifest, tensors)
 
 
-def _read_manifest(path: Path) -> Manifest:
-    data = read_limited(path, _MAX_MANIFEST_BYTES)
+def parse_manifest(data: bytes) -> Manifest:
+    """The contents of pack.json, checked; raises PackError."""
     try:
         check_json(data)
         manifest = msgspec.json.decode(data, type=Manifest)

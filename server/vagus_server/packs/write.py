@@ -1,13 +1,14 @@
 """Writes a pack's two files, and reads them back before anybody else does."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from safetensors.numpy import save as save_safetensors
 
-from vagus_server.packs.pack import MANIFEST, TENSORS, Manifest, Pack
+from vagus_server.packs.pack import MANIFEST, TENSORS, Manifest, Pack, parse_manifest
 
 
 def write_pack(out: Path, manifest: Manifest, tensors: dict[str, np.ndarray]) -> Pack:
@@ -40,6 +41,13 @@ def write_pack(out: Path, manifest: Manifest, tensors: dict[str, np.ndarray]) ->
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:
-    """Writes `out`/pack.json as it stands."""
+    """Writes `out`/pack.json as it stands, all of it or nothing.
+
+    Raises:
+        PackError: the manifest breaks the format.
+    """
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-    (out / MANIFEST).write_bytes(text)
+    parse_manifest(text)
+    new = out / f"{MANIFEST}.new"
+    new.write_bytes(text)
+    os.replace(new, out / MANIFEST)
