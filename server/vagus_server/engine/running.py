@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 #: How often it is asked, in seconds, whether vLLM knows a request that is being submitted.
 _SUBMIT_SECONDS = 0.002
+#: Reasons for which a request ends as it was asked to. Only then does its receipt have to balance.
+_AS_ASKED = frozenset({"stop", "length", STOPPED_BY_POLICY})
 
 
 class EngineUnavailable(RuntimeError):
     """The engine has died or was shut down."""
+
+
+class GivenUp(RuntimeError):
+    """The engine could not run the request, and would not if it came again."""
 
 
 class ReceiptMismatch(RuntimeError):
@@ -76,7 +82,7 @@ class Running:
         self.generated = 0
         #: Prompt tokens from the prefix cache; None where the cache was not asked.
         self.cached_tokens: int | None = None
-        #: Whether the receipt balanced; None until the request has ended.
+        #: Whether the receipt balanced; None unless the request has ended as it was asked to.
         self.balanced: bool | None = None
         #: None until the request has ended there.
         self.finish_reason: str | None = None
@@ -97,7 +103,8 @@ class Running:
                 differ from the program.
             ProgramsFull: a policy could not steer, or cease to.
             BankFull: there is no room for the request's vectors; it has not been started.
-            EngineUnavailable: the engine has died.
+            GivenUp: the engine could not run it.
+            EngineUnavailable: the engine has died, or has been told to drop its requests.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -113,7 +120,7 @@ class Running:
                         output = self._take(raw)
                         if output.finish_reason is not None:
                             self._over = True
-                            self._balance()
+                            self._check_end(output.finish_reason)
                         yield output
         except EngineDeadError:
             raise EngineUnavailable("the engine has died") from None
@@ -221,6 +228,14 @@ class Running:
     def processed_end(self) -> int:
         """One past the last position that was processed: the last token never is."""
         return len(self.request.token_ids) + max(self.generated, 1) - 1
+
+    def _check_end(self, reason: str) -> None:
+        # "abort" and "error" are vLLM's words for requests that it gave up by itself.
+        if reason == "abort":
+            raise EngineUnavailable("the engine has dropped the request")
+        if reason not in _AS_ASKED:
+            raise GivenUp(f"the engine ended the request: {reason}")
+        self._balance()
 
     def _balance(self) -> None:
         mismatch = self.ledger.check(self.processed_end)

@@ -9,7 +9,7 @@ import numpy as np
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2
 from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput
-from vagus_server.engine.running import EngineUnavailable, Running
+from vagus_server.engine.running import Running
 from vagus_server.errors import ApiError, invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection
@@ -84,7 +84,8 @@ class Answer:
             message.tokens.append(self._token(token_id, i, running, output))
             self._position += 1
         if output.finish_reason is not None:
-            message.finish.CopyFrom(self._finish(running, output))
+            reason = _REASONS[output.finish_reason]
+            message.finish.CopyFrom(self._finish(running, output, reason))
         return message
 
     def _add_prompt(self, message: pb.StreamGenerateResponse, running: Running) -> None:
@@ -116,11 +117,9 @@ class Answer:
                 id=token_id, text=self._encoder.token_text(token_id), logprob=info.logprob
             )
 
-    def _finish(self, running: Running, output: EngineOutput) -> pb.Finish:
-        reason = _REASONS.get(output.finish_reason or "")
-        if reason is None:
-            # "abort" and "error" are vLLM's words for requests that it gave up by itself.
-            raise EngineUnavailable(f"the engine ended the request: {output.finish_reason}")
+    def _finish(
+        self, running: Running, output: EngineOutput, reason: pb.FinishReason
+    ) -> pb.Finish:
         request = running.request
         finish = pb.Finish(
             reason=reason,

@@ -43,6 +43,8 @@ class Call:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     peer: str = ""
     audit: Audit | None = None
+    #: Path of the structure that its text is held to; empty without one.
+    structure: str = ""
     #: Places that it has among the tenant's open requests.
     places: int = 0
     #: Tokens that are taken for requests of it that have not ended.

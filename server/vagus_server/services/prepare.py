@@ -82,8 +82,9 @@ def prepare(
         f"{field}.sampling",
     )
     if spec.sampling.HasField("structure"):
+        call.structure = f"{field}.sampling.structure"
         sampling["structured_outputs"] = served.structures.argument(
-            spec.sampling.structure, f"{field}.sampling.structure"
+            spec.sampling.structure, call.structure
         )
     count = continuations(spec.sampling, f"{field}.sampling")
     if live and count > 1:
