@@ -87,8 +87,8 @@ def test_a_wait_ends() -> None:
         await held.end("first")
         await patient
         await first
-        async with admission.place() as waited:
-            assert waited >= 0
+        async with admission.place() as place:
+            assert place.waited >= 0
 
     asyncio.run(scenario())
 
@@ -100,6 +100,22 @@ def test_a_place_that_fails_is_free_again() -> None:
             with pytest.raises(ZeroDivisionError):
                 async with admission.place():
                     raise ZeroDivisionError
+
+    asyncio.run(scenario())
+
+
+def test_a_place_is_given_back_once() -> None:
+    async def scenario() -> None:
+        admission = Admission(places=1, wait_seconds=0)
+        async with admission.place() as first:
+            first.free()
+            first.free()
+            async with admission.place():
+                with pytest.raises(ApiError):
+                    await enter(admission, limited=True)
+        async with admission.place():
+            with pytest.raises(ApiError):
+                await enter(admission, limited=True)
 
     asyncio.run(scenario())
 

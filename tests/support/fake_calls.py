@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,18 +75,32 @@ class FakeCalls:
         request = generation.GenerateRequest(spec=spec)
         return await self._call(self._generation.Generate, request)
 
-    async def stream(self, spec: generation.GenerationSpec) -> list[Any]:
-        """StreamGenerate, to its end."""
+    async def stream(
+        self, spec: generation.GenerationSpec, go_on: asyncio.Event | None = None
+    ) -> list[Any]:
+        """StreamGenerate, to its end; after the first message it is read no further until then."""
         request = generation.StreamGenerateRequest(spec=spec)
-        return await self._call(self._stream, request)
+        return await self._call(partial(self._stream, go_on=go_on), request)
+
+    async def engine_idle(self) -> None:
+        """Waits until the engine has ended all that it was given."""
+        while not all(sink.ended for sink in self.engine._open.values()):
+            await asyncio.sleep(0)
 
     async def read(self, request: readout.ReadTextRequest) -> readout.ReadTextResponse:
         """ReadText."""
         return await self._call(self._readout.ReadText, request)
 
-    async def _stream(self, request: Any, context: Any) -> list[Any]:
+    async def _stream(
+        self, request: Any, context: Any, go_on: asyncio.Event | None
+    ) -> list[Any]:
+        taken = []
         async with aclosing(self._generation.StreamGenerate(request, context)) as messages:
-            return [message async for message in messages]
+            async for message in messages:
+                taken.append(message)
+                if go_on is not None:
+                    await go_on.wait()
+        return taken
 
     async def _call(self, handler: Any, request: Any) -> Any:
         """As the interceptor does; every call is a task of its own."""

@@ -94,6 +94,8 @@ class _Request:
         self.sink.feed(Span(start, end - start, *self._evidence(start, end)), read, rows)
         self.generated += 1
         self._put(97 + end % 26, "length" if self.over else None)
+        if self.over:
+            self.sink.end()
 
     #: Of a row; set by the engine.
     sink_shape: tuple[int, ...] = ()

@@ -105,8 +105,10 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             if changes is not None:
                 changes.begin(running)
             try:
-                async with served.admission.place(limited=limited) as waited:
-                    served.metrics.queued(waited)
+                async with served.admission.place(limited=limited) as place:
+                    served.metrics.queued(place.waited)
+                    # The reader may take his time; others need not wait for him.
+                    running.sink.on_end = place.free
                     with (
                         served.metrics.running(request.program) as progress,
                         request_span(running, served.name, operation),

@@ -121,8 +121,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         served = self._served
         logprobs: list[Any] = []
         with submission.run(request) as running:
-            async with served.admission.place(limited=limited) as waited:
-                served.metrics.queued(waited)
+            async with served.admission.place(limited=limited) as place:
+                served.metrics.queued(place.waited)
                 with request_span(running, served.name, "read"):
                     try:
                         async with aclosing(running.outputs()) as outputs:
