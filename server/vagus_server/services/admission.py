@@ -14,7 +14,7 @@ import grpc
 
 from vagus_server.errors import ApiError
 
-#: Weight of the newest interval in the mean time between departures.
+#: Weight of the newest interval in the mean time between departures while somebody waits.
 _NEWEST = 0.1
 _LONGEST_RETRY = 60
 
@@ -86,9 +86,14 @@ class Admission:
             ) from None
         finally:
             self.waiting -= 1
+            if not self.waiting:
+                # The next one may leave after an idle night, which says nothing of the pace.
+                self._last_departure = None
 
     def _leave(self) -> None:
         self._free.release()
+        if not self.waiting:
+            return
         now, last = time.monotonic(), self._last_departure
         self._last_departure = now
         if last is not None:
