@@ -6,7 +6,7 @@ import logging
 
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
-from vagus_server.engine.running import EngineUnavailable
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 

@@ -30,7 +30,7 @@ def ending(calls: FakeCalls, reason: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def failure(calls: FakeCalls, ask: Any) -> ApiError:
     async def run() -> ApiError:
-        with pytest.raises(Exception) as caught:
+        with pytest.raises((RuntimeError, ApiError)) as caught:
             await calls.read(ask) if hasattr(ask, "inputs") else await calls.generate(ask)
         await calls.check_nothing_is_left()
         return as_api_error(caught.value, current_call.get())

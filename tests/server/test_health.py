@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from support.small_pack import small_pack
 from vagus_server import watch
 from vagus_server.engine.canary import CanaryFailed
-from vagus_server.engine.running import EngineUnavailable
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 

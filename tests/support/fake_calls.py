@@ -91,9 +91,7 @@ class FakeCalls:
         """ReadText."""
         return await self._call(self._readout.ReadText, request)
 
-    async def _stream(
-        self, request: Any, context: Any, go_on: asyncio.Event | None
-    ) -> list[Any]:
+    async def _stream(self, request: Any, context: Any, go_on: asyncio.Event | None) -> list[Any]:
         taken = []
         async with aclosing(self._generation.StreamGenerate(request, context)) as messages:
             async for message in messages:

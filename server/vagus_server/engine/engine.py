@@ -10,8 +10,9 @@ from vagus_server.concepts.concept import pack_concepts
 from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.bank import VectorBank
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.engine.request import EngineOutput, EngineRequest, Times
-from vagus_server.engine.running import EngineUnavailable, Running
+from vagus_server.engine.running import Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack

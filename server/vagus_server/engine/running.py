@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vagus_server.engine.failures import (
+    ChangeTooLate,
+    EngineUnavailable,
+    GivenUp,
+    ProgramsFull,
+    ReceiptMismatch,
+)
 from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest, Times
 from vagus_server.engine.sink import Sink
 from vagus_server.plugin.wire import FULL, OVER, Order, Switch
 from vagus_server.policies.policy import Policy
 from vagus_server.steering.program import Program
-from vagus_server.steering.receipt import Ledger, Mismatch
+from vagus_server.steering.receipt import Ledger
 
 if TYPE_CHECKING:
     from vagus_server.engine.engine import Engine
@@ -22,30 +29,6 @@ if TYPE_CHECKING:
 _SUBMIT_SECONDS = 0.002
 #: Reasons for which a request ends as it was asked to. Only then does its receipt have to balance.
 _AS_ASKED = frozenset({"stop", "length", STOPPED_BY_POLICY})
-
-
-class EngineUnavailable(RuntimeError):
-    """The engine has died or was shut down."""
-
-
-class GivenUp(RuntimeError):
-    """The engine could not run the request, and would not if it came again."""
-
-
-class ReceiptMismatch(RuntimeError):
-    """The device did not do what the request asked."""
-
-    def __init__(self, mismatch: Mismatch) -> None:
-        super().__init__(str(mismatch))
-        self.mismatch = mismatch
-
-
-class ChangeTooLate(RuntimeError):
-    """The request has ended before the change could hold."""
-
-
-class ProgramsFull(RuntimeError):
-    """There is no room on the device for one more program."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +62,7 @@ class Running:
         #: What policies did, in order.
         self.events: list[PolicyEvent] = []
         self._noted = 0
+        #: Tokens, as far as they were taken; of a request that was given up, all.
         self.generated = 0
         #: Prompt tokens from the prefix cache; None where the cache was not asked.
         self.cached_tokens: int | None = None
@@ -93,6 +77,8 @@ class Running:
         self._held = AsyncExitStack()
         #: Rows of the vectors that it came with.
         self._row_of: dict[str, int] = {}
+        #: Set when the request goes to vLLM.
+        self._begun = asyncio.Event()
         self._over = False
 
     async def outputs(self) -> AsyncGenerator[EngineOutput]:
@@ -115,6 +101,7 @@ class Running:
                 holding = self._engine.bank.holding(self.request.contents)
                 self._row_of.update(await held.enter_async_context(holding))
                 order = self._order(self.request.program, self._row_of)
+                self._begun.set()
                 async with aclosing(self._engine.generate(self.request, order)) as outputs:
                     async for raw in outputs:
                         output = self._take(raw)
@@ -126,6 +113,8 @@ class Running:
             raise EngineUnavailable("the engine has died") from None
         finally:
             self._over = True
+            self._begun.set()
+            self._take_what_is_left()
 
     def _order(self, program: Program, row_of: Mapping[str, int]) -> Order:
         """The order for a program of this request, whose vectors are held in these rows."""
@@ -155,8 +144,10 @@ class Running:
             ProgramsFull, BankFull: nothing has changed.
             EngineUnavailable: the engine has died.
         """
+        # It may wait in the queue for long, and many others beside it.
+        await self._begun.wait()
         while not (internal := self._engine.internal_ids(self.request.request_id)):
-            if self._over:
+            if self._over or self.sink.ended:
                 raise ChangeTooLate
             await asyncio.sleep(_SUBMIT_SECONDS)
         async with AsyncExitStack() as held:
@@ -181,14 +172,8 @@ class Running:
         self.generated += len(output.token_ids)
         if not self.request.reads_prompt:
             self.cached_tokens = output.cached_tokens
+        self._take_evidence()
         sink = self.sink
-        switches, sink.switches = sink.switches, []
-        for switch in switches:
-            program = self.program_of(switch)
-            self.ledger.change(switch.start, program, switch.base, switch.policies)
-        spans, sink.spans = sink.spans, []
-        for span in spans:
-            self.ledger.add(*span)
         sink.settle(self.processed_end)
         sightings, sink.sightings = sink.sightings, []
         for s in sightings:
@@ -201,6 +186,28 @@ class Running:
             output = replace(output, finish_reason=STOPPED_BY_POLICY, stop_reason=None)
         self.finish_reason, self.times = output.finish_reason, output.times
         return output
+
+    def _take_evidence(self) -> None:
+        sink = self.sink
+        switches, sink.switches = sink.switches, []
+        for switch in switches:
+            program = self.program_of(switch)
+            self.ledger.change(switch.start, program, switch.base, switch.policies)
+        spans, sink.spans = sink.spans, []
+        for span in spans:
+            self.ledger.add(*span)
+
+    def _take_what_is_left(self) -> None:
+        """Of a request that was given up: what the engine did counts, taken by its reader or not.
+
+        Each position that was processed behind the prompt's last was a generated token.
+        """
+        if self.finish_reason is not None:
+            return
+        prompt, most = len(self.request.token_ids), int(self.request.sampling["max_tokens"])
+        furthest = max((span.start + span.tokens for span in self.sink.spans), default=0)
+        self._take_evidence()
+        self.generated = min(max(self.generated, furthest - prompt + 1), most)
 
     def new_events(self) -> list[PolicyEvent]:
         """What policies did since the last call."""

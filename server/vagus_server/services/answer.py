@@ -117,9 +117,7 @@ class Answer:
                 id=token_id, text=self._encoder.token_text(token_id), logprob=info.logprob
             )
 
-    def _finish(
-        self, running: Running, output: EngineOutput, reason: pb.FinishReason
-    ) -> pb.Finish:
+    def _finish(self, running: Running, output: EngineOutput, reason: pb.FinishReason) -> pb.Finish:
         request = running.request
         finish = pb.Finish(
             reason=reason,

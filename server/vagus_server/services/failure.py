@@ -4,14 +4,14 @@ import logging
 
 import grpc
 
-from vagus_server.engine.rows import BankFull
-from vagus_server.engine.running import (
+from vagus_server.engine.failures import (
     ChangeTooLate,
     EngineUnavailable,
     GivenUp,
     ProgramsFull,
     ReceiptMismatch,
 )
+from vagus_server.engine.rows import BankFull
 from vagus_server.errors import ApiError
 from vagus_server.services.context import Call
 
