@@ -155,7 +155,9 @@ class FakeEngine:
         without_vllm()
         self.pack = pack
         self.plugin = PluginConfig(
-            pack.sites, HIDDEN, (pack.readout_site,), len(pack.names), vectors=rows
+            *(pack.sites, HIDDEN, (pack.readout_site,), len(pack.names)),
+            slots=max(1024, 2 * max_running) + 1,
+            vectors=rows,
         )
         self.registry = small_registry(pack, rows=rows)
         self.bank = self.registry._bank

@@ -125,6 +125,7 @@ def prepare(
         prepared.append(Continuation(request, answer))
     call.open(count - 1)  # the call itself has a place already
     call.reserve(*(one.request for one in prepared))
+    call.hold([program], served.bank_rows)
     call.note_steering([program], [spec.prompt])
     operation = "chat" if spec.prompt.HasField("chat") else "text_completion"
     return Prepared(prepared, prompt.map, operation)

@@ -82,7 +82,9 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         served.check_room(count)
         call.open(count - 1)  # the call itself has a place already
         call.reserve(*requests)
-        call.note_steering([r.program for r in requests], request.inputs)
+        programs = [r.program for r in requests]
+        call.hold(programs, served.bank_rows)
+        call.note_steering(programs, request.inputs)
         try:
             with Submission(served.engine, requests) as submission:
                 async with asyncio.TaskGroup() as group:
