@@ -61,6 +61,11 @@ class Changes:
         if self._task is not None:
             self._task.cancel()
 
+    @property
+    def still(self) -> asyncio.Lock:
+        """Whoever holds it does so while no change is made."""
+        return self._making
+
     async def answers(self, *, last: bool) -> list[pb.Changed]:
         """The answers since the last call; `last` waits for those that are being made.
 

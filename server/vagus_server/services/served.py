@@ -97,6 +97,11 @@ class Served:
         return self.engine.bank.rows.capacity
 
     @property
+    def row_bytes(self) -> int:
+        """Of a token's readouts on their way from the device: all concepts, before and after."""
+        return len(self.readout_sites) * len(self.pack.names) * 2 * 4
+
+    @property
     def program_room(self) -> int:
         """Programs that running requests can be changed to, all of them together."""
         running = self.engine.llm.vllm_config.scheduler_config.max_num_seqs
