@@ -68,6 +68,7 @@ def test_what_nobody_took_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ApiError):
         account.reserve(1000 - 203 + 1)
     account.reserve(1000 - 203)
+    assert calls.served.metrics.generations.generated_tokens._value.get() == 200
 
 
 def test_what_nobody_took_is_known() -> None:

@@ -84,13 +84,13 @@ class Answer:
         return selection is not None and bool(selection.prompt_positions(self._prompt_tokens))
 
     async def read_prompt(self, running: Running) -> None:
-        """Puts the prompt's readouts into the next message; others have their turns meanwhile.
+        """Puts the prompt's readouts, if it owes them, into the next message.
 
-        What is read must not change before it is done.
+        Others have their turns meanwhile, but what is read must not change.
         """
         selection, renderer = self._selection, self._renderer
-        assert selection is not None
-        assert renderer is not None
+        if self._prompt_told or selection is None or renderer is None:
+            return
         self._prompt_told = True
         last = self._prompt_tokens - 1
         for position in selection.prompt_positions(self._prompt_tokens):

@@ -128,6 +128,7 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                                     for part in parts(output):
                                         yield answer.message(running, part)
                         finally:
+                            progress.left(running.generated)
                             served.metrics.finished(running, served.engine.sinks)
                             current_call.get().ended(running)
             finally:
