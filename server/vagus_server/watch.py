@@ -6,20 +6,20 @@ import logging
 
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine
-from vagus_server.engine.running import EngineUnavailable
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
 
 logger = logging.getLogger("vagus.server")
 
 _LOOK_SECONDS = 1.0
-#: An engine that brings nothing for so long, though the canary waits, does not work any more.
+#: An engine that does nothing for so long, though the canary waits, does not work any more.
 _STUCK_SECONDS = 120.0
 _FOREVER = 1e9
 
 
 class EngineStuck(RuntimeError):
-    """The engine runs, and brings nothing."""
+    """The engine runs, and does nothing."""
 
 
 class Watch:
@@ -27,7 +27,8 @@ class Watch:
 
     Args:
         canary_seconds: between two canaries; 0 runs none.
-        stuck_seconds: time without any output after which an engine with work is given up.
+        stuck_seconds: time without an output or a pass after which an engine with work is given
+            up.
     """
 
     def __init__(
@@ -89,22 +90,24 @@ class Watch:
 
 
 async def run_canary_moving(engine: Engine, stuck_seconds: float) -> None:
-    """Runs the canary, for as long as it takes while the engine brings anything at all.
+    """Runs the canary, for as long as it takes while the engine does anything at all.
 
-    A busy engine lets the canary wait like any request.
+    A busy engine lets the canary wait like any request, and one that computes a long prompt
+    brings nothing for a long time.
 
     Raises:
-        EngineStuck: nothing came for so many seconds.
+        EngineStuck: nothing came, and no pass was seen, for so many seconds. Passes are seen while
+            the engine's usage is looked at, see `Watch`.
         CanaryFailed: see there.
     """
     canary = asyncio.create_task(run_canary(engine))
     try:
         while True:
-            seen = engine.sinks.readout_bytes
+            seen = engine.sinks.readout_bytes, engine.passes
             await asyncio.wait({canary}, timeout=stuck_seconds)
             if canary.done():
                 return canary.result()
-            if engine.sinks.readout_bytes == seen:
+            if (engine.sinks.readout_bytes, engine.passes) == seen:
                 raise EngineStuck
     finally:
         canary.cancel()

@@ -87,8 +87,8 @@ def test_a_wait_ends() -> None:
         await held.end("first")
         await patient
         await first
-        async with admission.place() as waited:
-            assert waited >= 0
+        async with admission.place() as place:
+            assert place.waited >= 0
 
     asyncio.run(scenario())
 
@@ -104,21 +104,55 @@ def test_a_place_that_fails_is_free_again() -> None:
     asyncio.run(scenario())
 
 
-def test_when_to_try_again_follows_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_is_given_back_once() -> None:
     async def scenario() -> None:
-        admission = Admission(places=1, wait_seconds=60)
-        now = 0.0
+        admission = Admission(places=1, wait_seconds=0)
+        async with admission.place() as first:
+            first.free()
+            first.free()
+            async with admission.place():
+                with pytest.raises(ApiError):
+                    await enter(admission, limited=True)
+        async with admission.place():
+            with pytest.raises(ApiError):
+                await enter(admission, limited=True)
+
+    asyncio.run(scenario())
+
+
+def test_when_to_try_again_follows_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    async def crowd(admission: Admission, count: int) -> None:
+        """So many come at once, and one leaves every half second."""
+        nonlocal now
+        held = Held(admission)
+        tasks = [held.start(f"{n}") for n in range(count)]
+        await settle()
+        for n in range(count):
+            now += 0.5
+            await held.end(f"{n}")
+        await asyncio.gather(*tasks)
+
+    async def scenario() -> None:
+        nonlocal now
+        admission = Admission(places=1, wait_seconds=1e9)  # the loop has this clock too
         monkeypatch.setattr(
             "vagus_server.services.admission.time.monotonic", lambda: now, raising=True
         )
         assert admission.retry_seconds == 1
-        for _ in range(200):  # one leaves every half second
-            now += 0.5
-            async with admission.place():
-                pass
+        await crowd(admission, 200)
         admission.waiting = 9
         assert admission.retry_seconds == 5
         admission.waiting = 1000
         assert admission.retry_seconds == 60
+        admission.waiting = 0
+        for _ in range(10):  # nobody waits, be it for hours between two or in a crowd after them
+            now += 3600
+            await crowd(admission, 1)
+        now += 3600
+        await crowd(admission, 5)
+        admission.waiting = 9
+        assert admission.retry_seconds == 5
 
     asyncio.run(scenario())

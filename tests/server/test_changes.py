@@ -15,8 +15,8 @@ from support.fake_server_process import FakeServerProcess
 from support.programs import operation
 from support.small_pack import small_pack
 from vagus.v1 import generation_service_pb2 as pb
+from vagus_server.engine.failures import ChangeTooLate, ProgramsFull
 from vagus_server.engine.request import EngineRequest
-from vagus_server.engine.running import ProgramsFull
 from vagus_server.plugin.wire import FULL
 from vagus_server.services.context import Call, current_call
 from vagus_server.services.converse import MAX_PROGRAM_CHANGES, Changes
@@ -115,5 +115,47 @@ def test_nothing_of_a_refused_change_is_kept() -> None:
         assert running.balanced
         assert [(s.start, s.number) for s in running.ledger.segments(99)[1:]] == [(start, 1)]
         assert engine.bank.rows.used == used
+
+    asyncio.run(run())
+
+
+async def _settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_a_change_waits_for_its_request_without_asking_for_it() -> None:
+    """Hundreds wait in the queue; the request itself says that it has begun."""
+    engine, asked = FakeEngine(small_pack()), list[str]()
+    known = engine.internal_ids
+    engine.internal_ids = lambda id: asked.append(id) or known(id)  # type: ignore[method-assign, func-returns-value]
+
+    async def run() -> None:
+        running = engine.submit(EngineRequest("a", [1, 2, 3], {"max_tokens": 8}))
+        change = asyncio.create_task(running.change(Program((operation(2),)), "early"))
+        await _settle()
+        assert not asked
+        assert [output.finish_reason async for output in running.outputs()][-1] == "length"
+        assert await change >= 3
+        assert running.balanced
+
+    asyncio.run(run())
+
+
+def test_a_change_of_an_unread_request_that_has_ended_comes_too_late() -> None:
+    engine = FakeEngine(small_pack())
+    # As vLLM's: it forgets a request when it ends it, whoever reads.
+    engine.internal_ids = lambda id: []  # type: ignore[method-assign]
+
+    async def run() -> None:
+        running = engine.submit(EngineRequest("a", [1, 2, 3], {"max_tokens": 8}))
+        outputs = running.outputs()
+        await anext(outputs)
+        while not running.sink.ended:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            with pytest.raises(ChangeTooLate):
+                await running.change(Program((operation(2),)), "late")
+        await outputs.aclose()
 
     asyncio.run(run())

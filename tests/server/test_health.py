@@ -14,9 +14,11 @@ from prometheus_client import CollectorRegistry
 from support.small_pack import small_pack
 from vagus_server import watch
 from vagus_server.engine.canary import CanaryFailed
-from vagus_server.engine.running import EngineUnavailable
+from vagus_server.engine.engine import Engine as RealEngine
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.health import Health
 from vagus_server.metrics.metrics import Metrics
+from vagus_server.plugin.config import PluginConfig
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -87,6 +89,7 @@ class Engine:
     def __init__(self) -> None:
         self.healthy = True
         self.sinks: Any = SimpleNamespace(readout_bytes=0)
+        self.passes = 0
 
     async def usage(self) -> dict[str, int]:
         return {"requests": 1, "slots": 2}
@@ -169,3 +172,50 @@ def test_an_engine_that_does_not_move_is_given_up(monkeypatch: pytest.MonkeyPatc
 
     watched(monkeypatch, canary, scenario, stuck_seconds=0.001)
     assert sinks.left == [2]
+
+
+def test_an_engine_that_computes_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt is long, and nothing else runs that would bring anything."""
+
+    class Computing(Engine):
+        left = 5
+
+        @property
+        def passes(self) -> int:
+            """Each look sees another pass, until all are made."""
+            self.left -= self.left > 0
+            return self.left
+
+        @passes.setter
+        def passes(self, value: int) -> None:
+            """The engine says itself what it has."""
+
+    engine = Computing()
+
+    async def canary(engine: Engine) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        monkeypatch.setattr(watch, "run_canary", canary)
+        with pytest.raises(watch.EngineStuck):
+            await watch.run_canary_moving(engine, 0.001)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    assert engine.left == 0, "it was given up when it had stopped"
+
+
+def test_usage_is_the_greatest_and_passes_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = small_pack()
+    plugin = PluginConfig(pack.sites, 8, (pack.readout_site,), len(pack.names))
+    engine = RealEngine(None, plugin, pack)
+
+    async def rpc(method: str) -> list[dict[str, int]]:
+        assert method == "vagus_usage"
+        return [
+            {"requests": 1, "slots": 3, "passes": 10},
+            {"requests": 2, "slots": 2, "passes": 4},
+        ]
+
+    monkeypatch.setattr(engine, "_rpc", rpc)
+    assert asyncio.run(engine.usage()) == {"requests": 2, "slots": 3}
+    assert engine.passes == 14

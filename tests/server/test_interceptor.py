@@ -12,7 +12,7 @@ import pytest
 
 from support.bare_service import Service, stream, unary
 from support.refusals import Refused, check_form, refused
-from vagus_server.engine.running import EngineUnavailable, ReceiptMismatch
+from vagus_server.engine.failures import EngineUnavailable, ReceiptMismatch
 from vagus_server.errors import ApiError
 from vagus_server.services import messages
 from vagus_server.services.context import current_call

@@ -73,6 +73,24 @@ def test_one_policy_of_many_requests_takes_one_slot(tmp_path: Path) -> None:
     assert len(bare.scheduler._vagus_room) == 0
 
 
+def test_changes_leave_room_for_policies(tmp_path: Path) -> None:
+    """A caller changes its requests to whatever there is room for; then another's policy begins."""
+    bare = engine(tmp_path, running=4, room=8)
+    for name in "abc":
+        bare.add(name, PROMPT, order(0))
+    bare.add("watched", PROMPT, order(0, policy(0)))
+    while not all(request.num_output_tokens for request in bare.scheduler.requests.values()):
+        bare.step(lambda *_: 0.0)
+    made = 0
+    for program in range(1, 30):
+        changed = encode_order(order(program))
+        made += bare.scheduler.vagus_change("abc"[program % 3], program, changed) != FULL
+        bare.step(lambda *_: 0.0)
+    assert made == 6
+    _, news = bare.step(lambda *_: 1.0)
+    assert [(s.id, s.begins, s.failed) for s in news.sightings] == [("watched", True, False)]
+
+
 def test_ceasing_without_room_fails_the_request(tmp_path: Path) -> None:
     """Of two policies one ceases, which leads to a program that there is no slot for."""
     bare = engine(tmp_path, running=2, room=2)

@@ -13,8 +13,9 @@ import pytest
 from support.small_pack import small_pack, small_registry
 from vagus.v1.prompt_pb2 import Prompt, TokenIds
 from vagus.v1.readout_service_pb2 import ReadTextRequest, ReadTextResponse
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.engine.request import EngineOutput, EngineRequest
-from vagus_server.engine.running import EngineUnavailable, Running
+from vagus_server.engine.running import Running
 from vagus_server.engine.sink import Sink, Sinks, Span
 from vagus_server.errors import ApiError
 from vagus_server.plugin.config import PluginConfig

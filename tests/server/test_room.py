@@ -36,6 +36,17 @@ def test_what_workers_hold_is_needed_until_they_are_told() -> None:
     assert room.turn("b", {b"x"})
 
 
+def test_callers_leave_a_part_to_policies() -> None:
+    room = Room(8)
+    made = [room.turn("a", {bytes([i]) for i in range(n + 1)}, asked=True) for n in range(8)]
+    assert made == [True] * 6 + [False] * 2
+    assert room.turn("b", {b"\0"}, asked=True), "it is there already"
+    assert room.turn("c", {b"x", b"y"})
+    assert not room.turn("c", {b"x", b"y", b"z"})
+    room.leave("a")
+    assert room.turn("d", {b"z"}, asked=True)
+
+
 NAMES, DIGESTS = st.sampled_from("abc"), st.binary(min_size=1, max_size=1)
 STEPS = st.lists(st.tuples(NAMES, st.booleans(), st.sets(DIGESTS, max_size=3)))
 

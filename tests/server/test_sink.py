@@ -1,6 +1,8 @@
 """Rows of tokens that do not stand count for nothing."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -73,3 +75,43 @@ def test_a_row_that_is_kept_does_not_hold_the_whole_steps() -> None:
         whole = array if array.base is None else array.base
         assert isinstance(whole, np.ndarray)
         assert whole.nbytes == array.nbytes
+
+
+class Processor:
+    """As vLLM's: it forgets a request that ends, be it by the engine's word or a stop string."""
+
+    def __init__(self, *names: str) -> None:
+        self.request_states = {f"{n}-0": SimpleNamespace(external_req_id=n) for n in names}
+
+    def process_outputs(
+        self,
+        engine_core_outputs: Sequence[Any],
+        engine_core_timestamp: float | None = None,
+        iteration_stats: Any = None,
+        weight_version: str | None = None,
+    ) -> str:
+        for output in engine_core_outputs:
+            if output.finish_reason or output.stop_string:
+                self.request_states.pop(output.request_id, None)
+        return "processed"
+
+
+def test_the_end_of_a_request_is_told_once() -> None:
+    def output(name: str, **ends: Any) -> Any:
+        fields = {"routed_experts": None, "finish_reason": None, "stop_string": None} | ends
+        return SimpleNamespace(request_id=f"{name}-0", **fields)
+
+    sinks, processor, ended = Sinks((1, 3, 2), sites=4), Processor(*"abcd"), list[str]()
+    opened = {name: Sink((), None) for name in "abc"}  # nobody listens to d any more
+    for name, sink in opened.items():
+        sink.on_end = lambda name=name: ended.append(name)  # type: ignore[misc]
+        sinks.open(name, sink)
+    sinks.attach(processor)
+    assert processor.process_outputs([output("a"), output("b"), output("c")]) == "processed"
+    assert not ended
+    last = [output("a", finish_reason="stop"), output("b"), output("c", stop_string="x")]
+    processor.process_outputs([*last, output("d", finish_reason="length")])
+    assert ended == ["a", "c"]
+    assert [sink.ended for sink in opened.values()] == [True, False, True]
+    processor.process_outputs([output("a", finish_reason="stop")])  # it was aborted meanwhile
+    assert ended == ["a", "c"]

@@ -1,7 +1,9 @@
 """Calls of the services over the engine without a model, on the loop of the test itself."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,17 +76,46 @@ class FakeCalls:
         request = generation.GenerateRequest(spec=spec)
         return await self._call(self._generation.Generate, request)
 
-    async def stream(self, spec: generation.GenerationSpec) -> list[Any]:
-        """StreamGenerate, to its end."""
+    async def stream(
+        self, spec: generation.GenerationSpec, go_on: asyncio.Event | None = None
+    ) -> list[Any]:
+        """StreamGenerate, to its end; after the first message it is read no further until then."""
         request = generation.StreamGenerateRequest(spec=spec)
-        return await self._call(self._stream, request)
+        return await self._call(partial(self._stream, go_on=go_on), request)
+
+    async def converse(
+        self, spec: generation.GenerationSpec, *changes: generation.Change
+    ) -> list[generation.Changed]:
+        """Converse, to its end, with the answers to the changes; its outputs are dropped."""
+
+        async def requests() -> AsyncIterator[generation.ConverseRequest]:
+            yield generation.ConverseRequest(start=spec)
+            for change in changes:
+                yield generation.ConverseRequest(change=change)
+
+        messages = await self._call(self._converse, requests())
+        return [message.changed for message in messages if message.HasField("changed")]
+
+    async def engine_idle(self) -> None:
+        """Waits until the engine has ended all that it was given."""
+        while not all(sink.ended for sink in self.engine._open.values()):
+            await asyncio.sleep(0)
 
     async def read(self, request: readout.ReadTextRequest) -> readout.ReadTextResponse:
         """ReadText."""
         return await self._call(self._readout.ReadText, request)
 
-    async def _stream(self, request: Any, context: Any) -> list[Any]:
+    async def _stream(self, request: Any, context: Any, go_on: asyncio.Event | None) -> list[Any]:
+        taken = []
         async with aclosing(self._generation.StreamGenerate(request, context)) as messages:
+            async for message in messages:
+                taken.append(message)
+                if go_on is not None:
+                    await go_on.wait()
+        return taken
+
+    async def _converse(self, requests: Any, context: Any) -> list[Any]:
+        async with aclosing(self._generation.Converse(requests, context)) as messages:
             return [message async for message in messages]
 
     async def _call(self, handler: Any, request: Any) -> Any:
@@ -111,4 +142,5 @@ class FakeCalls:
         assert (len(self.engine.sinks), self.engine._open, self.engine._requests) == (0, {}, {})
         assert self.served.admission.waiting == 0
         assert self.served.admission._free._value == self.places
-        assert self.account._open == 0
+        account = self.account
+        assert account._open == len(account.inline_vectors) == len(account.changed_programs) == 0

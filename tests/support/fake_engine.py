@@ -94,6 +94,8 @@ class _Request:
         self.sink.feed(Span(start, end - start, *self._evidence(start, end)), read, rows)
         self.generated += 1
         self._put(97 + end % 26, "length" if self.over else None)
+        if self.over:
+            self.sink.end()
 
     #: Of a row; set by the engine.
     sink_shape: tuple[int, ...] = ()
@@ -153,7 +155,9 @@ class FakeEngine:
         without_vllm()
         self.pack = pack
         self.plugin = PluginConfig(
-            pack.sites, HIDDEN, (pack.readout_site,), len(pack.names), vectors=rows
+            *(pack.sites, HIDDEN, (pack.readout_site,), len(pack.names)),
+            slots=max(1024, 2 * max_running) + 1,
+            vectors=rows,
         )
         self.registry = small_registry(pack, rows=rows)
         self.bank = self.registry._bank

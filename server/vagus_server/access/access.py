@@ -7,7 +7,7 @@ from functools import partial
 
 import grpc
 
-from vagus_server.access.account import Account
+from vagus_server.access.account import TENANTS_SHARE, Account
 from vagus_server.access.keys import Key, Keys
 from vagus_server.access.scopes import Scope, needed_scope
 from vagus_server.errors import ApiError, invalid
@@ -73,6 +73,8 @@ class Access:
     def __init__(self, keys: Keys | None = None) -> None:
         self._keys = keys
         self._accounts: dict[str, Account] = {}
+        #: Of all callers where there are no keys: a tenant that anybody can state limits nobody.
+        self._everybodys = Account()
 
     @property
     def wants_keys(self) -> bool:
@@ -85,7 +87,7 @@ class Access:
         tenants = [value for key, value in pairs if key == TENANT_KEY]
         if self._keys is None:
             stated = _tenant(tenants)
-            return Caller(stated, stated)
+            return Caller(stated, stated, account=self._everybodys)
         found = self.key([value for key, value in pairs if key == AUTHORIZATION_KEY])
         stated = _tenant(tenants)
         return Caller(found.tenant, stated, found.id, found.scopes, self._account(found.tenant))
@@ -111,7 +113,8 @@ class Access:
 
     def _account(self, tenant: str) -> Account:
         if tenant not in self._accounts and self._keys is not None:
-            self._accounts[tenant] = Account(partial(self._keys.limits, tenant))
+            limits = partial(self._keys.limits, tenant)
+            self._accounts[tenant] = Account(limits, TENANTS_SHARE)
         return self._accounts[tenant]
 
 

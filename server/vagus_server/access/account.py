@@ -1,16 +1,20 @@
-"""What a tenant is using of what it may use: two token buckets and a count of open requests."""
+"""What a tenant is using of what it may use: tokens, open requests, room on the device."""
 
 import math
 from collections.abc import Callable
 
-import grpc
 from token_bucket import MemoryStorage
 
+from vagus_server.access.holding import Holding
 from vagus_server.access.keys import TenantLimits
-from vagus_server.errors import ApiError
+from vagus_server.access.limited import limited
 
 _NONE = TenantLimits()
 _TOKENS = "tokens_per_minute"
+#: Of the room on the device that all tenants share, what one may take.
+TENANTS_SHARE = 1 / 4
+#: And what all may take together where there are no keys, and so no tenants to tell apart.
+EVERYBODYS_SHARE = 3 / 4
 
 
 class Account:
@@ -18,10 +22,17 @@ class Account:
 
     Args:
         limits: what holds now; asked each time, so that a changed file counts at once.
+        share: what it may take of the room on the device.
     """
 
-    def __init__(self, limits: Callable[[], TenantLimits] = lambda: _NONE) -> None:
+    def __init__(
+        self, limits: Callable[[], TenantLimits] = lambda: _NONE, share: float = EVERYBODYS_SHARE
+    ) -> None:
         self._limits = limits
+        #: Rows of the vector bank that hold inline vectors.
+        self.inline_vectors = Holding("inline_vectors", share)
+        #: Slots of the programs that running requests were changed to.
+        self.changed_programs = Holding("changed_programs", share)
         self._open = 0
         self._buckets = MemoryStorage()
 
@@ -43,7 +54,7 @@ class Account:
         """
         limit = self.limits.concurrency
         if limit is not None and places and self._open + places > limit:
-            raise _limited("concurrency", limit, None if held + places > limit else 1)
+            raise limited("concurrency", limit, None if held + places > limit else 1)
         self._open += places
 
     def close(self, places: int) -> None:
@@ -69,16 +80,4 @@ class Account:
         if not self._buckets.consume(quota, count):
             missing = count - self._buckets.get_token_count(quota)
             never = count > capacity
-            raise _limited(quota, limit, None if never else math.ceil(missing / rate))
-
-
-def _limited(quota: str, limit: float, retry_seconds: int | None) -> ApiError:
-    never = "; this request alone asks for more" if retry_seconds is None else "; try again later"
-    return ApiError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "RATE_LIMITED",
-        f"the tenant's limit is {limit:g} {quota.replace('_', ' ')}{never}",
-        retry_seconds=retry_seconds,
-        quota=quota,
-        limit=f"{limit:g}",
-    )
+            raise limited(quota, limit, None if never else math.ceil(missing / rate))

@@ -12,8 +12,8 @@ import numpy as np
 
 from vagus_kernels.layout import ADD
 from vagus_server.engine.engine import Engine, drain
+from vagus_server.engine.failures import ReceiptMismatch
 from vagus_server.engine.request import EngineRequest
-from vagus_server.engine.running import ReceiptMismatch
 from vagus_server.plugin.pin import Unsupported
 from vagus_server.plugin.wire import NO_END
 from vagus_server.readouts.render import AFTER, BEFORE

@@ -10,8 +10,9 @@ from vagus_server.concepts.concept import pack_concepts
 from vagus_server.concepts.vectors import Vectors
 from vagus_server.engine.adapters import adapter_request
 from vagus_server.engine.bank import VectorBank
+from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.engine.request import EngineOutput, EngineRequest, Times
-from vagus_server.engine.running import EngineUnavailable, Running
+from vagus_server.engine.running import Running
 from vagus_server.engine.settings import EngineSettings, vllm_config
 from vagus_server.engine.sink import Sink, Sinks
 from vagus_server.packs.pack import Pack
@@ -36,6 +37,8 @@ class Engine:
         #: Folders of the LoRA adapters, by name.
         self.adapters: dict[str, Path] = {}
         self.description: dict[str, Any] = {}
+        #: Forward passes of all workers, as of the last look at their usage.
+        self.passes = 0
         self.sinks = Sinks((len(plugin.readout_sites), plugin.concepts, 2), plugin.sites)
 
     @classmethod
@@ -200,8 +203,9 @@ class Engine:
             raise EngineUnavailable("the engine has died") from None
 
     async def usage(self) -> dict[str, int]:
-        """Requests and slots that the workers hold, greatest over the ranks."""
+        """Requests and slots that the workers hold, greatest over the ranks; notes `passes`."""
         usages = await self._rpc("vagus_usage")
+        self.passes = sum(usage.pop("passes") for usage in usages)
         return {key: max(usage[key] for usage in usages) for key in usages[0]}
 
     @property

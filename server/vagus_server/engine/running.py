@@ -8,38 +8,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vagus_server.engine.failures import (
+    ChangeTooLate,
+    EngineUnavailable,
+    GivenUp,
+    ProgramsFull,
+    ReceiptMismatch,
+)
 from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput, EngineRequest, Times
 from vagus_server.engine.sink import Sink
 from vagus_server.plugin.wire import FULL, OVER, Order, Switch
 from vagus_server.policies.policy import Policy
 from vagus_server.steering.program import Program
-from vagus_server.steering.receipt import Ledger, Mismatch
+from vagus_server.steering.receipt import Ledger
 
 if TYPE_CHECKING:
     from vagus_server.engine.engine import Engine
 
 #: How often it is asked, in seconds, whether vLLM knows a request that is being submitted.
 _SUBMIT_SECONDS = 0.002
-
-
-class EngineUnavailable(RuntimeError):
-    """The engine has died or was shut down."""
-
-
-class ReceiptMismatch(RuntimeError):
-    """The device did not do what the request asked."""
-
-    def __init__(self, mismatch: Mismatch) -> None:
-        super().__init__(str(mismatch))
-        self.mismatch = mismatch
-
-
-class ChangeTooLate(RuntimeError):
-    """The request has ended before the change could hold."""
-
-
-class ProgramsFull(RuntimeError):
-    """There is no room on the device for one more program."""
+#: Reasons for which a request ends as it was asked to. Only then does its receipt have to balance.
+_AS_ASKED = frozenset({"stop", "length", STOPPED_BY_POLICY})
 
 
 @dataclass(frozen=True)
@@ -73,10 +62,11 @@ class Running:
         #: What policies did, in order.
         self.events: list[PolicyEvent] = []
         self._noted = 0
+        #: Tokens, as far as they were taken; of a request that was given up, all.
         self.generated = 0
         #: Prompt tokens from the prefix cache; None where the cache was not asked.
         self.cached_tokens: int | None = None
-        #: Whether the receipt balanced; None until the request has ended.
+        #: Whether the receipt balanced; None unless the request has ended as it was asked to.
         self.balanced: bool | None = None
         #: None until the request has ended there.
         self.finish_reason: str | None = None
@@ -87,6 +77,8 @@ class Running:
         self._held = AsyncExitStack()
         #: Rows of the vectors that it came with.
         self._row_of: dict[str, int] = {}
+        #: Set when the request goes to vLLM.
+        self._begun = asyncio.Event()
         self._over = False
 
     async def outputs(self) -> AsyncGenerator[EngineOutput]:
@@ -97,7 +89,8 @@ class Running:
                 differ from the program.
             ProgramsFull: a policy could not steer, or cease to.
             BankFull: there is no room for the request's vectors; it has not been started.
-            EngineUnavailable: the engine has died.
+            GivenUp: the engine could not run it.
+            EngineUnavailable: the engine has died, or has been told to drop its requests.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -108,17 +101,20 @@ class Running:
                 holding = self._engine.bank.holding(self.request.contents)
                 self._row_of.update(await held.enter_async_context(holding))
                 order = self._order(self.request.program, self._row_of)
+                self._begun.set()
                 async with aclosing(self._engine.generate(self.request, order)) as outputs:
                     async for raw in outputs:
                         output = self._take(raw)
                         if output.finish_reason is not None:
                             self._over = True
-                            self._balance()
+                            self._check_end(output.finish_reason)
                         yield output
         except EngineDeadError:
             raise EngineUnavailable("the engine has died") from None
         finally:
             self._over = True
+            self._begun.set()
+            self._take_what_is_left()
 
     def _order(self, program: Program, row_of: Mapping[str, int]) -> Order:
         """The order for a program of this request, whose vectors are held in these rows."""
@@ -148,8 +144,10 @@ class Running:
             ProgramsFull, BankFull: nothing has changed.
             EngineUnavailable: the engine has died.
         """
+        # It may wait in the queue for long, and many others beside it.
+        await self._begun.wait()
         while not (internal := self._engine.internal_ids(self.request.request_id)):
-            if self._over:
+            if self._over or self.sink.ended:
                 raise ChangeTooLate
             await asyncio.sleep(_SUBMIT_SECONDS)
         async with AsyncExitStack() as held:
@@ -174,14 +172,8 @@ class Running:
         self.generated += len(output.token_ids)
         if not self.request.reads_prompt:
             self.cached_tokens = output.cached_tokens
+        self._take_evidence()
         sink = self.sink
-        switches, sink.switches = sink.switches, []
-        for switch in switches:
-            program = self.program_of(switch)
-            self.ledger.change(switch.start, program, switch.base, switch.policies)
-        spans, sink.spans = sink.spans, []
-        for span in spans:
-            self.ledger.add(*span)
         sink.settle(self.processed_end)
         sightings, sink.sightings = sink.sightings, []
         for s in sightings:
@@ -194,6 +186,28 @@ class Running:
             output = replace(output, finish_reason=STOPPED_BY_POLICY, stop_reason=None)
         self.finish_reason, self.times = output.finish_reason, output.times
         return output
+
+    def _take_evidence(self) -> None:
+        sink = self.sink
+        switches, sink.switches = sink.switches, []
+        for switch in switches:
+            program = self.program_of(switch)
+            self.ledger.change(switch.start, program, switch.base, switch.policies)
+        spans, sink.spans = sink.spans, []
+        for span in spans:
+            self.ledger.add(*span)
+
+    def _take_what_is_left(self) -> None:
+        """Of a request that was given up: what the engine did counts, taken by its reader or not.
+
+        Each position that was processed behind the prompt's last was a generated token.
+        """
+        if self.finish_reason is not None:
+            return
+        prompt, most = len(self.request.token_ids), int(self.request.sampling["max_tokens"])
+        furthest = max((span.start + span.tokens for span in self.sink.spans), default=0)
+        self._take_evidence()
+        self.generated = min(max(self.generated, furthest - prompt + 1), most)
 
     def new_events(self) -> list[PolicyEvent]:
         """What policies did since the last call."""
@@ -221,6 +235,14 @@ class Running:
     def processed_end(self) -> int:
         """One past the last position that was processed: the last token never is."""
         return len(self.request.token_ids) + max(self.generated, 1) - 1
+
+    def _check_end(self, reason: str) -> None:
+        # "abort" and "error" are vLLM's words for requests that it gave up by itself.
+        if reason == "abort":
+            raise EngineUnavailable("the engine has dropped the request")
+        if reason not in _AS_ASKED:
+            raise GivenUp(f"the engine ended the request: {reason}")
+        self._balance()
 
     def _balance(self) -> None:
         mismatch = self.ledger.check(self.processed_end)

@@ -1,6 +1,6 @@
 """Collects what the plugin sends back for each running request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,10 @@ _PARAMETERS = (
     "iteration_stats",
     "weight_version",
 )
+
+
+def _nothing() -> None:
+    pass
 
 
 class Span(NamedTuple):
@@ -49,6 +53,10 @@ class Sink:
         #: Rows of the turn that do not count yet.
         self._ahead: dict[int, np.ndarray] = {}
         self.last_prompt_token: np.ndarray | None = None
+        #: Whether the engine is done with the request; outputs may still wait to be taken.
+        self.ended = False
+        #: Called when it is.
+        self.on_end: Callable[[], None] = _nothing
 
     def feed(self, span: Span, positions: list[int], rows: np.ndarray) -> None:
         """Takes a pass. Rows of a position computed anew replace the earlier ones."""
@@ -58,6 +66,11 @@ class Sink:
                 self.rows[position] = row
             if self._turn_start is not None and position >= self._turn_start + self.turn_tokens:
                 self._ahead[position] = row
+
+    def end(self) -> None:
+        """The engine is done with the request."""
+        self.ended = True
+        self.on_end()
 
     def settle(self, end: int) -> None:
         """Counts the turn's rows before end, one past the last position that stands.
@@ -110,7 +123,7 @@ class Sinks:
         return len(self._sinks)
 
     def attach(self, output_processor: Any) -> None:
-        """Takes our news off the outputs before vLLM processes them.
+        """Takes our news off the outputs before vLLM processes them, and sees what they end.
 
         vLLM would otherwise keep them as routed experts. The instance's method is replaced
         before the first request, and looked up at each call.
@@ -119,11 +132,18 @@ class Sinks:
         pin.check_parameters(process, _PARAMETERS)
 
         def process_outputs(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            states = output_processor.request_states
             for output in outputs:
                 if output.routed_experts is not None:
                     data, output.routed_experts = output.routed_experts, None
-                    self._take(data, output_processor.request_states)
-            return process(outputs, *args, **kwargs)
+                    self._take(data, states)
+            before = [states.get(output.request_id) for output in outputs]
+            processed = process(outputs, *args, **kwargs)
+            # Only vLLM's own processing finds stop strings: it forgets what they end.
+            for output, state in zip(outputs, before, strict=True):
+                if state is not None and output.request_id not in states:
+                    self._end(state.external_req_id)
+            return processed
 
         output_processor.process_outputs = process_outputs
 
@@ -139,6 +159,10 @@ class Sinks:
         for sighting in news.sightings:
             if (sink := self._of(sighting.id, request_states)) is not None:
                 sink.sightings.append(sighting)
+
+    def _end(self, request_id: str) -> None:
+        if (sink := self._sinks.get(request_id)) is not None:
+            sink.end()
 
     def _of(self, internal_id: str, request_states: Any) -> Sink | None:
         state = request_states.get(internal_id)

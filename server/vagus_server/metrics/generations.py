@@ -103,6 +103,7 @@ class Progress:
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
         self._last: float | None = None
+        self._tokens = 0
         generations.waiting.inc()
 
     def tokens(self, count: int, elapsed: float) -> None:
@@ -118,7 +119,13 @@ class Progress:
             for _ in range(count):
                 g.inter_token_latency.observe((elapsed - self._last) / count)
         self._last = elapsed
+        self._tokens += count
         g.generated_tokens.inc(count)
+
+    def left(self, generated: int) -> None:
+        """Notes tokens that nobody took, `generated` being those of the request in all."""
+        self._generations.generated_tokens.inc(generated - self._tokens)
+        self._tokens = generated
 
     def end(self) -> None:
         """Takes the request out of the gauges."""

@@ -12,7 +12,7 @@ from vagus_server.plugin import blocks
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.course import Course, frontier
 from vagus_server.plugin.parent import follow_parent
-from vagus_server.plugin.room import Room
+from vagus_server.plugin.room import Room, program_room
 from vagus_server.plugin.transport import CHANGES, STEP
 from vagus_server.plugin.watch import Crossing, Watches
 from vagus_server.plugin.wire import (
@@ -54,7 +54,7 @@ class _Carrying(_Base):
         #: What the workers must be told, by request.
         self._vagus_changes: dict[str, list[tuple[int, Order]]] = {}
         self._vagus_ended: list[str] = []
-        self._vagus_room = Room(config.slots - 1 - self.max_num_running_reqs)
+        self._vagus_room = Room(program_room(config.slots, self.max_num_running_reqs))
         self._vagus_in_flight = 2 * self.parallel_config.pipeline_parallel_size
 
     def add_request(self, request: Any) -> None:
@@ -144,7 +144,9 @@ class _Carrying(_Base):
         if request is None or course is None or request.is_finished():
             return OVER
         order = decode_order(data)
-        return self._turn(request, course, lambda turned, at: turned.rebase(number, order, at))
+        return self._turn(
+            request, course, lambda turned, at: turned.rebase(number, order, at), asked=True
+        )
 
     def _act(self, crossing: Crossing, results: Any) -> None:
         """What a policy's crossing leads to, if the request goes on."""
@@ -179,13 +181,21 @@ class _Carrying(_Base):
             outputs.append(own)
         own.finish_reason = request.get_finished_reason()
 
-    def _turn(self, request: Any, course: Course, turn: Callable[[Course, int], Order]) -> int:
+    def _turn(
+        self,
+        request: Any,
+        course: Course,
+        turn: Callable[[Course, int], Order],
+        *,
+        asked: bool = False,
+    ) -> int:
         """Changes a request from the first position on that it can, and tells of it.
 
         Args:
             request: vLLM's.
             course: what it is steered by.
             turn: changes a course from a position on, and returns what holds then.
+            asked: whether its caller wants it, and no policy.
 
         Returns:
             The position; FULL, and nothing has changed, where there is no room.
@@ -194,7 +204,7 @@ class _Carrying(_Base):
         start = frontier(request, self._vagus_in_flight)
         turned = course.copy()
         order = turn(turned, start)
-        if not self._vagus_room.turn(request_id, turned.added):
+        if not self._vagus_room.turn(request_id, turned.added, asked=asked):
             return FULL
         setattr(request, blocks.COURSE, turned)
         # vLLM has hashed blocks as soon as their tokens were known; they are processed later.

@@ -57,6 +57,7 @@ class SteeringWorker(Worker):
         else:
             self._wrap_v1(runner)
         self._earlier: Collected | None = None
+        self._passes = 0
         if self.vllm_config.parallel_config.pipeline_parallel_size > 1:
             self._wrap_stage(runner)
 
@@ -135,6 +136,7 @@ class SteeringWorker(Worker):
         for request_id, changes in getattr(scheduler_output, CHANGES, {}).items():
             for start, order in changes:
                 self.batch.roster.change(request_id, start, order)
+        self._passes += scheduler_output.total_num_scheduled_tokens > 0
         self.batch.layout = None  # a pass without real rows sends nothing
         return super().execute_model(scheduler_output)
 
@@ -182,8 +184,9 @@ class SteeringWorker(Worker):
         return True
 
     def vagus_usage(self) -> dict[str, int]:
-        """Requests and slots that this worker holds: both are 0 when nothing runs."""
-        return {"requests": len(self.batch.roster), "slots": self.batch.roster.slots.used}
+        """Requests and slots that this worker holds, both 0 when nothing runs; passes so far."""
+        roster = self.batch.roster
+        return {"requests": len(roster), "slots": roster.slots.used, "passes": self._passes}
 
 
 def _max_rows(vllm_config: Any) -> int:

@@ -7,16 +7,35 @@ vector bank, and one that gives up has to be taken out of a scheduler. Here it c
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
 
 from vagus_server.errors import ApiError
 
-#: Weight of the newest interval in the mean time between departures.
+#: Weight of the newest interval in the mean time between departures while somebody waits.
 _NEWEST = 0.1
 _LONGEST_RETRY = 60
+
+
+class Place:
+    """One request's place in the engine.
+
+    Args:
+        waited: seconds that passed until it was free.
+        leave: gives it back.
+    """
+
+    def __init__(self, waited: float, leave: Callable[[], None]) -> None:
+        self.waited = waited
+        self._leave: Callable[[], None] | None = leave
+
+    def free(self) -> None:
+        """Gives the place back; a second call does nothing."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
 
 class Admission:
@@ -35,8 +54,8 @@ class Admission:
         self._last_departure: float | None = None
 
     @asynccontextmanager
-    async def place(self, *, limited: bool = True) -> AsyncIterator[float]:
-        """Holds a place, as soon as one is free; gives the seconds that passed until then.
+    async def place(self, *, limited: bool = True) -> AsyncIterator[Place]:
+        """Holds a place, as soon as one is free, until the block ends or it is freed.
 
         A caller that is cancelled meanwhile, by its deadline for one, leaves the queue. Without
         `limited` it waits as long as it takes: for what belongs to a call that has begun.
@@ -46,10 +65,11 @@ class Admission:
         """
         start = time.monotonic()
         await self._enter(self._wait_seconds if limited else None)
+        place = Place(time.monotonic() - start, self._leave)
         try:
-            yield time.monotonic() - start
+            yield place
         finally:
-            self._leave()
+            place.free()
 
     async def _enter(self, seconds: float | None) -> None:
         self.waiting += 1
@@ -66,9 +86,14 @@ class Admission:
             ) from None
         finally:
             self.waiting -= 1
+            if not self.waiting:
+                # The next one may leave after an idle night, which says nothing of the pace.
+                self._last_departure = None
 
     def _leave(self) -> None:
         self._free.release()
+        if not self.waiting:
+            return
         now, last = time.monotonic(), self._last_departure
         self._last_departure = now
         if last is not None:

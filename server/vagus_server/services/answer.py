@@ -9,16 +9,22 @@ import numpy as np
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import readout_pb2
 from vagus_server.engine.request import STOPPED_BY_POLICY, EngineOutput
-from vagus_server.engine.running import EngineUnavailable, Running
+from vagus_server.engine.running import Running
 from vagus_server.errors import ApiError, invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection
 from vagus_server.services.policy import event_message
 from vagus_server.services.prompt import PromptEncoder
 from vagus_server.services.receipt import receipt_message
+from vagus_server.services.turns import after_row
 
 #: Largest message in either direction, in bytes.
 MAX_MESSAGE_BYTES = 16 << 20
+#: Rows of one call's prompts that may wait to be rendered, in bytes. They have all concepts of the
+#: pack, whatever the answer has of them.
+MAX_ROW_BYTES = 256 << 20
+#: Of a generated token, and of each of its alternatives, in an answer: about so many.
+_TOKEN_BYTES = _LOGPROB_BYTES = 20
 
 _REASONS = {
     "stop": pb.FINISH_REASON_STOP,
@@ -53,7 +59,10 @@ class Answer:
         self._norms = norms
         self._selection = selection
         self._renderer = renderer
-        self._first = True
+        self._prompt_tokens = prompt_tokens
+        #: What there is of the next message already.
+        self._next = pb.StreamGenerateResponse()
+        self._prompt_told = False
         self._layout_told = False
         self._events = 0
         # The state out of which the first token is chosen is the last prompt token's.
@@ -68,15 +77,37 @@ class Answer:
         self._layout_told = False
         return self._position
 
+    @property
+    def owes_prompt(self) -> bool:
+        """Whether prompt tokens are to be told, and have not been."""
+        selection = self._selection if not self._prompt_told else None
+        return selection is not None and bool(selection.prompt_positions(self._prompt_tokens))
+
+    async def read_prompt(self, running: Running) -> None:
+        """Puts the prompt's readouts, if it owes them, into the next message.
+
+        Others have their turns meanwhile, but what is read must not change.
+        """
+        selection, renderer = self._selection, self._renderer
+        if self._prompt_told or selection is None or renderer is None:
+            return
+        self._prompt_told = True
+        last = self._prompt_tokens - 1
+        for position in selection.prompt_positions(self._prompt_tokens):
+            row = checked_row(running, position, renderer.readout_sites)
+            self._next.prompt_readouts.append(renderer.token(position, row))
+            if position < last:  # the first generated token was chosen out of the last
+                running.row(position)
+            await after_row(position + 1)
+
     def message(self, running: Running, output: EngineOutput) -> pb.StreamGenerateResponse:
-        """The message for an output."""
-        message = pb.StreamGenerateResponse(text=output.text, index=self._index)
+        """The message for an output. The first one comes after `read_prompt`."""
+        message, self._next = self._next, pb.StreamGenerateResponse()
+        message.text, message.index = output.text, self._index
+        self._prompt_told = True
         for event in running.events[self._events :]:
             message.policy_events.append(event_message(event))
         self._events = len(running.events)
-        if self._first:
-            self._first = False
-            self._add_prompt(message, running)
         if self._renderer is not None and not self._layout_told and not self._index:
             self._layout_told = True
             message.layout.CopyFrom(self._renderer.layout())
@@ -84,16 +115,9 @@ class Answer:
             message.tokens.append(self._token(token_id, i, running, output))
             self._position += 1
         if output.finish_reason is not None:
-            message.finish.CopyFrom(self._finish(running, output))
+            reason = _REASONS[output.finish_reason]
+            message.finish.CopyFrom(self._finish(running, output, reason))
         return message
-
-    def _add_prompt(self, message: pb.StreamGenerateResponse, running: Running) -> None:
-        if self._selection is None or self._renderer is None:
-            return
-        prompt_tokens = len(running.request.token_ids)
-        for position in self._selection.prompt_positions(prompt_tokens):
-            row = checked_row(running, position, self._renderer.readout_sites)
-            message.prompt_readouts.append(self._renderer.token(position, row))
 
     def _token(
         self, token_id: int, i: int, running: Running, output: EngineOutput
@@ -102,7 +126,7 @@ class Answer:
         if self._renderer is not None and self._selection and self._selection.generation:
             row = checked_row(running, self._position, self._renderer.readout_sites)
             token.readout.CopyFrom(self._renderer.token(self._position, row))
-        running.sink.rows.pop(self._position, None)
+        running.row(self._position)
         if output.logprobs is not None and i < len(output.logprobs):
             self._add_logprobs(token, output.logprobs[i], running)
         return token
@@ -116,11 +140,7 @@ class Answer:
                 id=token_id, text=self._encoder.token_text(token_id), logprob=info.logprob
             )
 
-    def _finish(self, running: Running, output: EngineOutput) -> pb.Finish:
-        reason = _REASONS.get(output.finish_reason or "")
-        if reason is None:
-            # "abort" and "error" are vLLM's words for requests that it gave up by itself.
-            raise EngineUnavailable(f"the engine ended the request: {output.finish_reason}")
+    def _finish(self, running: Running, output: EngineOutput, reason: pb.FinishReason) -> pb.Finish:
         request = running.request
         finish = pb.Finish(
             reason=reason,
@@ -163,6 +183,39 @@ def check_answer_size(selection: Selection, tokens: int, field: str) -> None:
             field,
             f"would take about {size} bytes for {tokens} tokens, and a message holds "
             f"{MAX_MESSAGE_BYTES}: read fewer tokens or concepts",
+            value=size,
+            limit=MAX_MESSAGE_BYTES,
+        )
+
+
+def check_prompt_rows(tokens: int, row_bytes: int, field: str) -> None:
+    """Raises ApiError when the rows of so many prompt tokens are more than a call may have."""
+    size = tokens * row_bytes
+    if size > MAX_ROW_BYTES:
+        invalid(
+            field,
+            f"reads {tokens} tokens of {row_bytes} bytes on their way, and a call may have "
+            f"{MAX_ROW_BYTES} bytes: read fewer tokens",
+            value=size,
+            limit=MAX_ROW_BYTES,
+        )
+
+
+def check_whole_answer(readouts: int, tokens: int, logprobs: int, field: str) -> None:
+    """Raises ApiError when generated tokens would not fit one message.
+
+    Args:
+        readouts: bytes of the readouts in it.
+        tokens: that can be generated.
+        logprobs: alternatives of each.
+        field: path of the request's sampling.
+    """
+    size = readouts + tokens * (_TOKEN_BYTES + _LOGPROB_BYTES * logprobs)
+    if size > MAX_MESSAGE_BYTES:
+        invalid(
+            f"{field}.max_tokens",
+            f"allows {tokens} tokens, with all that is told of them about {size} bytes, and a "
+            f"message holds {MAX_MESSAGE_BYTES}: ask for fewer, or stream them",
             value=size,
             limit=MAX_MESSAGE_BYTES,
         )

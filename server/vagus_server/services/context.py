@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -43,10 +44,14 @@ class Call:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     peer: str = ""
     audit: Audit | None = None
+    #: Path of the structure that its text is held to; empty without one.
+    structure: str = ""
     #: Places that it has among the tenant's open requests.
     places: int = 0
     #: Tokens that are taken for requests of it that have not ended.
     reserved: int = 0
+    #: What it holds of the room on the device.
+    held: ExitStack = field(default_factory=ExitStack)
     #: How its requests ended, for the audit log; None while that has nothing of the call.
     outcome: list[dict[str, Any]] | None = None
 
@@ -76,6 +81,11 @@ class Call:
         self.caller.account.reserve(tokens)
         self.reserved += tokens
 
+    def hold(self, programs: Sequence[Program], rows: int) -> None:
+        """Takes rows for the programs' inline vectors, out of so many; raises ApiError."""
+        inline = {digest for program in programs for digest in program.inline}
+        self.held.enter_context(self.caller.account.inline_vectors.holding(inline, rows))
+
     def ended(self, running: Running) -> None:
         """Takes a request's end: its unused tokens go back, its receipt into the audit log."""
         request = running.request
@@ -92,10 +102,11 @@ class Call:
             )
 
     def close(self) -> None:
-        """Gives back the places, and the tokens of requests that never began."""
+        """Gives back the places, the room, and the tokens of requests that never began."""
         self.caller.account.close(self.places)
         self.caller.account.give_back(self.reserved)
         self.places = self.reserved = 0
+        self.held.close()
 
     def note(self, event: str, **facts: Any) -> None:
         """Writes into the audit log what the call is about to do; raises OSError."""

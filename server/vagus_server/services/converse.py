@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import grpc
 
@@ -59,6 +60,11 @@ class Changes:
         """Reads no more."""
         if self._task is not None:
             self._task.cancel()
+
+    @property
+    def still(self) -> asyncio.Lock:
+        """Whoever holds it does so while no change is made."""
+        return self._making
 
     async def answers(self, *, last: bool) -> list[pb.Changed]:
         """The answers since the last call; `last` waits for those that are being made.
@@ -143,8 +149,15 @@ class Changes:
             selection, renderer = reading(served, change.readouts, "change.readouts")
         changed = pb.Changed(id=change.id)
         if program is not None:
-            call.note("change", change_id=change.id, **program_facts(program))
-            changed.program_from = await running.change(program, change.id)
+            account, digest = call.caller.account, program.tables_digest.hex()
+            with ExitStack() as held:
+                inline = account.inline_vectors.holding(program.inline, served.bank_rows)
+                slot = account.changed_programs.holding([digest], served.program_room)
+                held.enter_context(inline)
+                held.enter_context(slot)
+                call.note("change", change_id=change.id, **program_facts(program))
+                changed.program_from = await running.change(program, change.id)
+                call.held.push(held.pop_all())  # until the request has ended
             changed.program_digest = program.digest.hex() if program else ""
         if reads or change.stop_reading:
             changed.readouts_from = prepared.continuations[0].answer.read(selection, renderer)

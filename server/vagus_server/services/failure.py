@@ -4,13 +4,14 @@ import logging
 
 import grpc
 
-from vagus_server.engine.rows import BankFull
-from vagus_server.engine.running import (
+from vagus_server.engine.failures import (
     ChangeTooLate,
     EngineUnavailable,
+    GivenUp,
     ProgramsFull,
     ReceiptMismatch,
 )
+from vagus_server.engine.rows import BankFull
 from vagus_server.errors import ApiError
 from vagus_server.services.context import Call
 
@@ -25,6 +26,8 @@ def as_api_error(error: Exception, call: Call) -> ApiError:
         return ApiError(
             grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE", "the engine is not running"
         )
+    if isinstance(error, GivenUp):
+        return _given_up(error, call)
     if isinstance(error, ChangeTooLate):
         return ApiError(
             grpc.StatusCode.FAILED_PRECONDITION,
@@ -64,3 +67,16 @@ def as_api_error(error: Exception, call: Call) -> ApiError:
     return ApiError(
         grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error occurred; see the server's log"
     )
+
+
+def _given_up(error: GivenUp, call: Call) -> ApiError:
+    """Neither is UNAVAILABLE: whatever the engine cannot run, it cannot run the next time."""
+    logger.warning("request %s was given up: %s", call.request_id, error)
+    if call.structure:
+        return ApiError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "FIELD_INVALID",
+            f"{call.structure} could not be compiled by the engine, in the time that it takes",
+            field=call.structure,
+        )
+    return ApiError(grpc.StatusCode.INTERNAL, "INTERNAL", "the engine could not run the request")

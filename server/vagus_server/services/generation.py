@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 from vagus.v1 import generation_service_pb2 as pb
 from vagus.v1 import generation_service_pb2_grpc as pb_grpc
@@ -14,6 +14,7 @@ from vagus_server.services.pace import parts
 from vagus_server.services.prepare import Continuation, Prepared, prepare
 from vagus_server.services.served import Served
 from vagus_server.services.submission import Submission
+from vagus_server.services.turns import after_row
 from vagus_server.telemetry.spans import request_span
 
 
@@ -33,7 +34,9 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             response.others.add()
         async with self._run(prepared) as messages:
             async for message in messages:
-                response.prompt_readouts.extend(message.prompt_readouts)
+                for i, readout in enumerate(message.prompt_readouts, 1):
+                    response.prompt_readouts.append(readout)
+                    await after_row(i)
                 if message.HasField("layout"):
                     response.layout.CopyFrom(message.layout)
                 whole = response.others[message.index - 1] if message.index else response
@@ -105,8 +108,10 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
             if changes is not None:
                 changes.begin(running)
             try:
-                async with served.admission.place(limited=limited) as waited:
-                    served.metrics.queued(waited)
+                async with served.admission.place(limited=limited) as place:
+                    served.metrics.queued(place.waited)
+                    # The reader may take his time; others need not wait for him.
+                    running.sink.on_end = place.free
                     with (
                         served.metrics.running(request.program) as progress,
                         request_span(running, served.name, operation),
@@ -117,9 +122,13 @@ class GenerationService(pb_grpc.GenerationServiceServicer):
                                     elapsed = time.perf_counter() - start
                                     progress.tokens(len(output.token_ids), elapsed)
                                     self._note_policies(running)
+                                    if answer.owes_prompt:
+                                        async with changes.still if changes else nullcontext():
+                                            await answer.read_prompt(running)
                                     for part in parts(output):
                                         yield answer.message(running, part)
                         finally:
+                            progress.left(running.generated)
                             served.metrics.finished(running, served.engine.sinks)
                             current_call.get().ended(running)
             finally:

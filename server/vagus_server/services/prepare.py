@@ -10,7 +10,12 @@ from vagus_server.errors import invalid
 from vagus_server.plugin.wire import NO_END
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection, resolve_selection
-from vagus_server.services.answer import Answer, check_answer_size
+from vagus_server.services.answer import (
+    Answer,
+    check_answer_size,
+    check_prompt_rows,
+    check_whole_answer,
+)
 from vagus_server.services.context import (
     ServicerContext,
     check_deadline,
@@ -82,8 +87,9 @@ def prepare(
         f"{field}.sampling",
     )
     if spec.sampling.HasField("structure"):
+        call.structure = f"{field}.sampling.structure"
         sampling["structured_outputs"] = served.structures.argument(
-            spec.sampling.structure, f"{field}.sampling.structure"
+            spec.sampling.structure, call.structure
         )
     count = continuations(spec.sampling, f"{field}.sampling")
     if live and count > 1:
@@ -93,12 +99,18 @@ def prepare(
     )
     policies = served.policies.of_request(spec.policies, program, field)
     selection = renderer = None
+    most, readout_bytes = count * int(sampling["max_tokens"]), 0
     if spec.HasField("readouts"):
         selection, renderer = reading(served, spec.readouts, f"{field}.readouts")
         tokens = len(selection.prompt_positions(len(token_ids)))
+        check_prompt_rows(tokens, served.row_bytes, f"{field}.readouts")
         if whole and selection.generation:
-            tokens += count * sampling["max_tokens"]
+            tokens += most
         check_answer_size(selection, tokens, f"{field}.readouts")
+        readout_bytes = selection.answer_bytes(tokens)
+    if whole:
+        logprobs = sampling.get("logprobs", 0)
+        check_whole_answer(readout_bytes, most, logprobs, f"{field}.sampling")
     # The first has the caller's own id, so that no other running request can have it.
     ids = [call.engine_id + (f"#{i}" if i else "") for i in range(count)]
     served.check_unused(call.request_id, *ids)
@@ -124,6 +136,7 @@ def prepare(
         prepared.append(Continuation(request, answer))
     call.open(count - 1)  # the call itself has a place already
     call.reserve(*(one.request for one in prepared))
+    call.hold([program], served.bank_rows)
     call.note_steering([program], [spec.prompt])
     operation = "chat" if spec.prompt.HasField("chat") else "text_completion"
     return Prepared(prepared, prompt.map, operation)

@@ -14,7 +14,7 @@ from vagus_server.engine.running import Running
 from vagus_server.errors import invalid
 from vagus_server.readouts.render import Renderer
 from vagus_server.readouts.selection import Selection
-from vagus_server.services.answer import check_answer_size, checked_row
+from vagus_server.services.answer import check_answer_size, check_prompt_rows, checked_row
 from vagus_server.services.context import (
     ServicerContext,
     check_deadline,
@@ -25,6 +25,7 @@ from vagus_server.services.prepare import reading
 from vagus_server.services.receipt import receipt_message
 from vagus_server.services.served import Served
 from vagus_server.services.submission import Submission
+from vagus_server.services.turns import after_row
 from vagus_server.telemetry.spans import request_span
 
 _MAX_INPUTS = 64
@@ -60,6 +61,7 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         requests = []
         for i, message in enumerate(request.inputs):
             prompt = served.encoder.encode(message, f"inputs[{i}]", add_generation_prompt=False)
+            await asyncio.sleep(0)  # a long text takes long to tokenise: others have their turn
             program = served.resolver.resolve(
                 request.program, prompt.map, "program", call.tenant, call.limits.max_dose
             )
@@ -78,11 +80,14 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
             )
         served.check_unused(call.request_id, *(r.request_id for r in requests))
         tokens = sum(len(selection.prompt_positions(len(r.token_ids))) for r in requests)
+        check_prompt_rows(tokens, served.row_bytes, "readouts")
         check_answer_size(selection, tokens, "readouts")
         served.check_room(count)
         call.open(count - 1)  # the call itself has a place already
         call.reserve(*requests)
-        call.note_steering([r.program for r in requests], request.inputs)
+        programs = [r.program for r in requests]
+        call.hold(programs, served.bank_rows)
+        call.note_steering(programs, request.inputs)
         try:
             with Submission(served.engine, requests) as submission:
                 async with asyncio.TaskGroup() as group:
@@ -121,8 +126,8 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         served = self._served
         logprobs: list[Any] = []
         with submission.run(request) as running:
-            async with served.admission.place(limited=limited) as waited:
-                served.metrics.queued(waited)
+            async with served.admission.place(limited=limited) as place:
+                served.metrics.queued(place.waited)
                 with request_span(running, served.name, "read"):
                     try:
                         async with aclosing(running.outputs()) as outputs:
@@ -132,28 +137,31 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
                         served.metrics.read(running, served.engine.sinks)
                         # Not where it never got a place: nothing is charged for what never ran.
                         current_call.get().ended(running)
-            return self._result(running, selection, renderer, logprobs)
+            return await self._result(running, selection, renderer, logprobs)
 
-    def _result(
+    async def _result(
         self, running: Running, selection: Selection, renderer: Renderer, logprobs: list[Any]
     ) -> pb.TextReadout:
         ids = running.request.token_ids
         result = pb.TextReadout(token_count=len(ids))
-        rows: list[np.ndarray] = []
+        total: np.ndarray | float = 0.0
+        means = 0
         for position in selection.prompt_positions(len(ids)):
             row = checked_row(running, position, renderer.readout_sites)
+            running.row(position)
             token = result.tokens.add(
                 id=ids[position],
                 text=self._served.encoder.token_text(ids[position]),
                 readout=renderer.token(position, row),
             )
             if position > 0:
-                rows.append(row)
+                total = total + row.astype(np.float64)
+                means += 1
                 if logprobs:
                     token.logprob = logprobs[position][ids[position]].logprob
-        if rows:
-            total = np.stack(rows).sum(axis=0, dtype=np.float64)
-            result.mean.CopyFrom(renderer.turn(total, len(rows)))
+            await after_row(position + 1)
+        if means:
+            result.mean.CopyFrom(renderer.turn(np.asarray(total), means))
         receipt = receipt_message(running, self._served.pack.residual_norms)
         if receipt is not None:
             result.receipt.CopyFrom(receipt)

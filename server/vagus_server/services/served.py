@@ -10,6 +10,7 @@ from vagus_server.engine.engine import Engine
 from vagus_server.errors import ApiError, short
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.packs.pack import Pack
+from vagus_server.plugin.room import program_room
 from vagus_server.policies.file import PolicySet, read_policies
 from vagus_server.policies.policies import Policies
 from vagus_server.services.admission import Admission
@@ -89,6 +90,22 @@ class Served:
         if taken is not None:
             self.metrics.policies.reloaded(taken)
             self._show_policies()
+
+    @property
+    def bank_rows(self) -> int:
+        """Rows of the device's vector bank."""
+        return self.engine.bank.rows.capacity
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a token's readouts on their way from the device: all concepts, before and after."""
+        return len(self.readout_sites) * len(self.pack.names) * 2 * 4
+
+    @property
+    def program_room(self) -> int:
+        """Programs that running requests can be changed to, all of them together."""
+        running = self.engine.llm.vllm_config.scheduler_config.max_num_seqs
+        return program_room(self.engine.plugin.slots, running)
 
     def check_model(self, name: str) -> str:
         """Returns the adapter's name where name is one's, or "" where it is the model's or empty.

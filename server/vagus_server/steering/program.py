@@ -159,6 +159,11 @@ class Program:
         users = (user for o in self.operations for user in (o, o.gate) if user is not None)
         return {user.vectors.digest: user.vectors for user in users}
 
+    @property
+    def inline(self) -> set[str]:
+        """Digests of the vectors that came with the request."""
+        return {o.vectors.digest for o in self.operations if not o.concept}
+
     def order_operations(self, row_of: Mapping[str, int]) -> tuple[OrderOperation, ...]:
         """The operations as the device runs them; `row_of` is where it holds contents."""
         return tuple(operation.order(row_of) for operation in self.operations)
