@@ -174,19 +174,22 @@ class OfflineEngine:
     def _collect(self, ended: list[tuple[Any, int, Job, list[int]]]) -> Iterator[Done]:
         groups = [group for *_, mine in ended for group in mine]
         c = self.plugin
-        data = self._rpc("vagus_take_sums", groups)
+        rows, data = self._rpc("vagus_take_sums", groups)
         sums = np.frombuffer(data, dtype="<f4").reshape(c.sites, len(groups), c.hidden_size + 1)
         sums = sums.astype(np.float64).transpose(1, 0, 2)
         self._free += groups
         at = 0
         for output, index, job, mine in ended:
-            yield self._done(output, index, job, sums[at : at + len(mine)])
-            at += len(mine)
+            end = at + len(mine)
+            yield self._done(output, index, job, sums[at:end], rows[at:end])
+            at = end
 
-    def _done(self, output: Any, index: int, job: Job, sums: np.ndarray) -> Done:
+    def _done(self, output: Any, index: int, job: Job, sums: np.ndarray, rows: list[int]) -> Done:
         tokens = list(output.outputs[0].token_ids)
         end = len(job.token_ids) + len(tokens) - 1  # the last token is never processed
         counts = np.array([max(0, min(b, end) - a) for a, b in job.spans], dtype=np.int64)
+        if rows != counts.tolist():
+            raise TapError(f"text {index}: {rows} positions were summed, not {counts.tolist()}")
         if (sums[counts > 0, :, -1] <= 0).any() or not np.isfinite(sums).all():
             raise TapError(f"text {index}: sums are missing or not finite")
         number = counts[:, None].astype(np.float64)
