@@ -62,7 +62,7 @@ def evaluate_pack(
     engine = OfflineEngine(settings, pack.sites, pack.manifest.model.hidden_size, 1, vectors=1)
     try:
         tokenizer = engine.tokenizer
-        measurer = Measurer(engine, fingerprint, settings.dtype, start, work)
+        measurer = Measurer(engine, fingerprint, settings, start, work)
         measured = measurer.run(corpus, texts)
     finally:
         engine.close()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vllm
 
 from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract import contrast, measure, provenance, steering
@@ -149,7 +148,7 @@ class _Build:
 
     def means(self, what: str, texts: Iterable[str], start: int, work: Path) -> TextMeans:
         """Measured now, or by an earlier run on the same model and with the same settings."""
-        settings = repr((self.fingerprint, start, self.settings.dtype, vllm.__version__))
+        settings = measure.means_settings(self.fingerprint, self.settings, start)
         with progress(what, sum(1 for _ in texts)) as bar:
             return measure.text_means(self.engine, texts, start, work / what, settings, bar)
 

@@ -1,5 +1,6 @@
 """Runs texts through the engine and keeps what the recipe needs: means, replies, moments."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -7,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vllm
+from vllm.platforms import current_platform
 
+from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract.bar import Bar
 from vagus_server.extract.means import TextMeans, text_key
 from vagus_server.extract.offline import Job, OfflineEngine
@@ -48,6 +52,19 @@ class Reference:
     mean: np.ndarray
     std: np.ndarray
     positions: int
+
+
+def means_settings(fingerprint: str, settings: EngineSettings, start: int) -> str:
+    """What means depend on beside the texts: only under the same may they be used again.
+
+    Args:
+        fingerprint: of the model.
+        settings: of the engine.
+        start: first position averaged.
+    """
+    options = json.dumps(settings.engine_options, sort_keys=True, default=str)
+    device = current_platform.device_type
+    return repr((fingerprint, start, settings.dtype, vllm.__version__, device, options))
 
 
 def text_means(
