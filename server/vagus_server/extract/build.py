@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vagus_server.engine.settings import EngineSettings
-from vagus_server.extract import contrast, measure, provenance, steering
+from vagus_server.extract import contrast, measure, provenance, steering, sweep
 from vagus_server.extract.bar import progress
 from vagus_server.extract.means import TextMeans
 from vagus_server.extract.offline import OfflineEngine, model_shape
@@ -107,6 +107,9 @@ class _Build:
 
     def run(self, out: Path, work: Path) -> Pack:
         source, recipe, engine = self.source, self.recipe, self.engine
+        # Now, so that a prompt that is too long does not have to wait for all texts.
+        measure.encode_prompts(engine, source.prompts.reference, measure.REPLY_TOKENS)
+        measure.encode_prompts(engine, source.prompts.steering, sweep.REPLY_TOKENS)
         stories = self.means("stories", source.stories, recipe.start, work)
         neutral = self.means("neutral", source.neutral, measure.TEXT_START, work)
         contrasts = [self.contrast_means(i, one, work) for i, one in enumerate(source.contrasts)]

@@ -106,6 +106,7 @@ class OfflineEngine:
         }
         settings = replace(settings, engine_options=options)
         config, self.plugin = vllm_config(settings, plugin, worker=_WORKER)
+        self._config = config
         self._llm: Any = LLMEngine.from_vllm_config(config)
         self._max_running = settings.max_running
         self._free = list(range(groups))
@@ -115,6 +116,11 @@ class OfflineEngine:
     def tokenizer(self) -> Any:
         """The model's tokenizer, from transformers."""
         return self._llm.get_tokenizer()
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a text: one less than the context, as one is always generated."""
+        return int(self._config.model_config.max_model_len) - 1
 
     def put_vectors(self, first: int, vectors: np.ndarray) -> None:
         """Writes vectors [n, sites, hidden] into the bank from index `first` (1 or more) on."""
@@ -136,7 +142,8 @@ class OfflineEngine:
         """Runs jobs; yields them as they end, which is not their order.
 
         Raises:
-            TapError: a span's sums are missing.
+            ValueError: a text is empty, or longer than the model's context.
+            TapError: a span's sums are missing, or not of its positions.
         """
         waiting = enumerate(jobs)
         running: dict[str, tuple[int, Job, list[int]]] = {}
@@ -144,6 +151,12 @@ class OfflineEngine:
         while held or running:
             while held and len(running) < self._max_running and self._fits(held[1]):
                 index, job = held
+                if not 0 < len(job.token_ids) <= self.longest:
+                    # vLLM's own error is no ValueError.
+                    raise ValueError(
+                        f"text {index + 1} has {len(job.token_ids)} tokens; the model takes 1 to "
+                        f"{self.longest}"
+                    )
                 groups = [self._free.pop() for _ in job.spans]
                 self._add(str(index), job, groups)
                 running[str(index)] = index, job, groups
