@@ -107,11 +107,13 @@ def test_stories_and_contrasts_of_a_user_make_a_pack(
     assert json.loads(facts["contrasts_side"])[0] > 0.8
     work = tmp_path / "pack.work"
     shape = (pack.sites, pack.manifest.model.hidden_size + 1)
-    positive, negative, neutral = (
+    contrasts, neutral = (
         np.fromfile(work / f"{name}.f32", dtype=np.float32).reshape(-1, *shape)[:, :, :-1]
-        for name in ("contrast-0-positive", "contrast-0-negative", "neutral")
+        for name in ("contrasts", "neutral")
     )
-    assert len(positive) == len(negative) == len(POLITE) * len(DEMANDS)
+    side = np.array([row["side"] for row in sides()])
+    assert len(contrasts) == len(side) == 2 * len(POLITE) * len(DEMANDS)
+    positive, negative = contrasts[side == "positive"], contrasts[side == "negative"]
     difference = positive.mean(axis=0, dtype=float) - negative.mean(axis=0, dtype=float)
     wanted = remove_components(difference[None], neutral_components(neutral, 0.5))[0]
     got = pack.vectors[pack.index["polite"]].astype(float)

@@ -55,8 +55,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         Story(row["concept"], row["topic"], row["text"]) for row in rows if "topic" in row
     ]
     assert list(corpus.iter_stories()) == list(corpus.iter_stories())
-    assert list(corpus.iter_sides("formal")) == [
-        Side(row["side"] == "positive", row["text"]) for row in rows if "side" in row
+    assert list(corpus.iter_sides()) == [
+        Side("formal", row["side"] == "positive", row["text"]) for row in rows if "side" in row
     ]
     bundled = [row.text for row in load_corpus().neutral]
     assert list(corpus.iter_neutral()) == bundled
@@ -146,7 +146,7 @@ def test_a_bad_row_is_refused_with_its_number_or_left_out(
     assert corpus.skipped == {reason: 1}
     clean = open_corpus(write(tmp_path / "clean.jsonl", rows))
     assert list(corpus.iter_stories()) == list(clean.iter_stories())
-    assert list(corpus.iter_sides("formal")) == list(clean.iter_sides("formal"))
+    assert list(corpus.iter_sides()) == list(clean.iter_sides())
 
 
 def length(text: str) -> BadRow | None:
@@ -173,7 +173,7 @@ def test_a_text_that_the_model_cannot_take_is_refused_or_left_out(tmp_path: Path
     clean = open_corpus(write(tmp_path / "clean.jsonl", good))
     for _ in range(2):
         assert list(corpus.iter_stories()) == list(clean.iter_stories())
-        assert list(corpus.iter_sides("formal")) == list(clean.iter_sides("formal"))
+        assert list(corpus.iter_sides()) == list(clean.iter_sides())
         assert list(corpus.iter_neutral()) == [row["text"] for row in neutral]
     assert len(asked) == once  # counting tokens is dear
 
@@ -265,7 +265,7 @@ def test_a_file_that_changes_after_the_check_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(UserCorpusError, match="has changed since it was checked"):
         list(corpus.iter_stories())
     with pytest.raises(UserCorpusError, match="has changed since it was checked"):
-        list(corpus.iter_sides("formal"))
+        list(corpus.iter_sides())
 
 
 def test_more_concepts_than_a_pack_can_hold_are_refused(tmp_path: Path) -> None:

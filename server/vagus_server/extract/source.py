@@ -12,13 +12,20 @@ from vagus_server.packs.user_corpus import UserCorpus
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A concept that is the difference between two kinds of text, which can be read again."""
+class Contrasts:
+    """Concepts that are the difference between two kinds of text.
 
-    name: str
-    description: str
-    positive: Iterable[str]
-    negative: Iterable[str]
+    Args:
+        descriptions: by name, in the order of the labels.
+        texts: of all contrasts in any order; can be iterated more than once.
+        contrast: [texts], index of each one's contrast.
+        positive: [texts], boolean: which of the two kinds it is.
+    """
+
+    descriptions: dict[str, str] = field(default_factory=dict)
+    texts: Iterable[str] = ()
+    contrast: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    positive: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Source:
     neutral: list[str]
     prompts: Prompts
     digest: str
-    contrasts: list[Contrast] = field(default_factory=list)
+    contrasts: Contrasts = field(default_factory=Contrasts)
     facts: dict[str, str] = field(default_factory=dict)
     first_person: np.ndarray | None = None
 
@@ -118,17 +125,21 @@ def of_user_corpus(corpus: UserCorpus, prompts: Prompts) -> Source:
         neutral=list(corpus.iter_neutral()),
         prompts=prompts,
         digest=corpus.digest,
-        contrasts=[_contrast(corpus, name) for name in corpus.contrasts],
+        contrasts=_contrasts(corpus),
         facts=facts,
     )
 
 
-def _contrast(corpus: UserCorpus, name: str) -> Contrast:
-    def side(positive: bool) -> Iterable[str]:
-        return _Again(
-            lambda: (one.text for one in corpus.iter_sides(name) if one.positive == positive)
-        )
-
-    sides = corpus.contrasts[name]
-    description = f"{sides.positive} texts against {sides.negative}"
-    return Contrast(name, description, side(True), side(False))
+def _contrasts(corpus: UserCorpus) -> Contrasts:
+    at = {name: i for i, name in enumerate(corpus.contrasts)}
+    labels = [(at[one.concept], one.positive) for one in corpus.iter_sides()] if at else []
+    contrast, positive = np.array(labels, dtype=np.int64).reshape(-1, 2).T
+    return Contrasts(
+        descriptions={
+            name: f"{sides.positive} texts against {sides.negative}"
+            for name, sides in corpus.contrasts.items()
+        },
+        texts=_Again(lambda: (one.text for one in corpus.iter_sides())) if at else (),
+        contrast=contrast,
+        positive=positive.astype(bool),
+    )

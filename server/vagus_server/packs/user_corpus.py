@@ -12,7 +12,7 @@ against each other. Neutral texts are in a file of their own; the bundled ones s
     corpus.digest         of both files, for the pack's provenance
 
     for story in corpus.iter_stories(): story.concept, story.topic, story.text
-    for side in corpus.iter_sides("formal"): side.positive, side.text
+    for side in corpus.iter_sides(): side.concept, side.positive, side.text
     for text in corpus.iter_neutral(): ...
 
 `open_corpus` reads everything once and keeps counts only. Each iterator reads its file again,
@@ -56,6 +56,7 @@ class Story:
 class Side:
     """A text of one side of a contrast."""
 
+    concept: str
     positive: bool
     text: str
 
@@ -86,15 +87,16 @@ class UserCorpus:
                 yield Story(row.concept, topic, row.text)
         self._check_same(self.path, told == self.stories)
 
-    def iter_sides(self, concept: str) -> Iterator[Side]:
-        """The texts of a contrast, in the order of the file; raises likewise."""
-        told: Counter[bool] = Counter()
+    def iter_sides(self) -> Iterator[Side]:
+        """The texts of all contrasts, in the order of the file; raises likewise."""
+        told: Counter[tuple[str, bool]] = Counter()
         for _number, row in self.rows.read():
-            if row.concept == concept:
-                told[row.side == "positive"] += 1
-                yield Side(row.side == "positive", row.text)
-        same = self.contrasts[concept] == Sides(told[True], told[False])
-        self._check_same(self.path, same)
+            if row.concept in self.contrasts:
+                positive = row.side == "positive"
+                told[row.concept, positive] += 1
+                yield Side(row.concept, positive, row.text)
+        counts = {name: Sides(told[name, True], told[name, False]) for name in self.contrasts}
+        self._check_same(self.path, counts == self.contrasts)
 
     def iter_neutral(self) -> Iterator[str]:
         """The neutral texts, in the order of the file; raises likewise."""
