@@ -43,7 +43,8 @@ class Source:
         digest: SHA-256 of it all, hexadecimal.
         facts: what the manifest says of it.
         first_person: [stories], boolean; the direction between the stories in the first person
-            and the others is taken out of the concepts' vectors. None where it is not known.
+            and the others is taken out of the concepts' vectors. None where it is not known, or
+            all are told in the same person.
     """
 
     descriptions: dict[str, str]
@@ -62,10 +63,12 @@ def of_corpus(corpus: Corpus, prompts: Prompts | None = None) -> Source:
     """The bundled corpus, or another in its format; `prompts` stand in for its own."""
     names, topics = sorted(corpus.concepts), corpus.topics
     index = {name: i for i, name in enumerate(names)}
+    concept = np.array([index[story.concept] for story in corpus.stories])
+    first = np.array([story.person == "first" for story in corpus.stories])
     return Source(
         descriptions={name: corpus.concepts[name].means for name in names},
         stories=[story.text for story in corpus.stories],
-        concept=np.array([index[story.concept] for story in corpus.stories]),
+        concept=concept,
         topic=np.array([topics.index(story.topic) for story in corpus.stories]),
         neutral=[row.text for row in corpus.neutral],
         prompts=prompts or corpus.prompts,
@@ -75,13 +78,25 @@ def of_corpus(corpus: Corpus, prompts: Prompts | None = None) -> Source:
                 f"{len(corpus.stories)} stories, {len(names)} concepts, {len(topics)} topics, "
                 f"{len(corpus.neutral)} neutral texts"
             ),
-            "person": (
-                "half of each concept's stories are told in the first person; the direction "
-                "between these and the others is projected out of the vectors"
-            ),
+            "person": _person(first, concept),
         }
         | (_prompt_facts(prompts) if prompts else {}),
-        first_person=np.array([story.person == "first" for story in corpus.stories]),
+        first_person=first if len(set(first.tolist())) == 2 else None,
+    )
+
+
+def _person(first: np.ndarray, concept: np.ndarray) -> str:
+    """Says in which person the stories are told, and what was done about it."""
+    number, total = int(first.sum()), len(first)
+    if number in (0, total):
+        person = "first" if number else "third"
+        return f"all stories are told in the {person} person; nothing is projected out for it"
+    by_concept = np.bincount(concept, first), np.bincount(concept)
+    half = bool((2 * by_concept[0] == by_concept[1]).all())
+    which = "half of each concept's" if half else f"{number} of {total}"
+    return (
+        f"{which} stories are told in the first person; the direction between these and the "
+        "others is projected out of the vectors"
     )
 
 
