@@ -137,7 +137,12 @@ class _Build:
             **source.facts,
             "corpus_sha256": source.digest,
             **provenance.recipe_facts(
-                self.settings.dtype, recipe.start, components, recipe.neutral_share, recipe.seed
+                self.settings.dtype,
+                recipe.start,
+                components,
+                recipe.neutral_share,
+                source.first_person is not None,
+                recipe.seed,
             ),
             **provenance.traffic_facts(neutral, replies, reference),
             **quality.facts,

@@ -62,12 +62,16 @@ def extract(
     ] = False,
     start: Annotated[
         int,
-        typer.Option(help="First token of a story that is averaged.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="First token of a story that is averaged.", min=1, rich_help_panel=_RECIPE
+        ),
     ] = 50,
     neutral_share: Annotated[
         float,
         typer.Option(
             help="Share of the neutral texts' variance that is projected out.",
+            min=0,
+            max=1,
             rich_help_panel=_RECIPE,
         ),
     ] = 0.5,
