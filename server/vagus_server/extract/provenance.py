@@ -87,7 +87,8 @@ def sweep_facts(
     for point in points:
         row = {key: value for key, value in asdict(point).items() if key != "lift"}
         row |= {"mean_lift": point.mean_lift} | point.lift
-        rows.append({key: round(value, 2) for key, value in row.items()})
+        # JSON has no NaN: a site at which a program left no reply to compare has nulls.
+        rows.append({k: None if np.isnan(v) else round(v, 2) for k, v in row.items()})
     return {
         "steering_sweep_method": (
             f"{strength} of the residual norm added at all positions, greedy, "
