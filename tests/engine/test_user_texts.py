@@ -91,6 +91,17 @@ def test_a_bad_row_is_refused_by_its_number(
     assert not (tmp_path / "pack").exists()
 
 
+def test_a_text_that_is_too_long_is_refused_by_its_number(
+    texts: list[object], model_folder: Path, tmp_path: Path
+) -> None:
+    options = ["--max-model-len", 32, "--out", tmp_path / "pack"]
+    done = run("extract", model_folder, *options, *texts)
+    assert done.returncode == 1
+    said = r"mine\.jsonl:1: too many tokens: \d+, of which the model takes 31"
+    assert re.search(said, done.stderr)
+    assert "Traceback" not in done.stderr
+
+
 def test_stories_and_contrasts_of_a_user_make_a_pack(
     texts: list[object], model_folder: Path, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ def test_the_first_position_is_never_averaged(tokens: int, first: int) -> None:
 
 
 def test_a_mean_leaves_position_0_out(tmp_path: Path) -> None:
-    found = means(FakeOffline(), ["aaaaaaaaa bb", "a bb ccc", "a bb ccc dddd"], tmp_path)
+    found = means(FakeOffline(), ["9 2", "1 2 3", "1 2 3 4"], tmp_path)
     assert found.array[:, 0, 0].tolist() == [2.0, 2.5, 3.5]
 
 
@@ -56,7 +56,7 @@ def test_lengths() -> None:
 
 def test_a_prompt_must_leave_room_for_its_reply() -> None:
     engine = FakeOffline(longest=12)
-    assert encode_prompts(engine, ["a b"], 10) == [[1, 1]]  # type: ignore[arg-type]
+    assert encode_prompts(engine, ["8 9"], 10) == [[8, 9]]  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="chat prompt 2 has 3 tokens"):
         encode_prompts(engine, ["a b", "a b c"], 10)  # type: ignore[arg-type]
 

@@ -28,7 +28,7 @@ def folder_corpus(folder: Path, person: Callable[[int], str]) -> Path:
                 "concept": name,
                 "topic": topic,
                 "person": person(i),
-                "text": " ".join(f"{topic}{i}" for _ in range(80)),
+                "text": " ".join(f"{topic}{i}x{j % 9}" for j in range(80)),
             }
             for i, name in enumerate(CONCEPTS)
         ]
@@ -46,6 +46,21 @@ def sides_file(path: Path, concepts: Sequence[str]) -> Path:
         if i < 5 or side == "negative"
     ]
     return _write(path, rows)
+
+
+def stories_file(path: Path, concepts: Sequence[str]) -> Path:
+    """JSON lines of stories: six of each concept, on three topics."""
+    rows = [
+        {"concept": name, "topic": f"topic {i % 3}", "text": f"so {name} {name}{i % 2} {name}{i}"}
+        for i in range(6)
+        for name in concepts
+    ]
+    return _write(path, rows)
+
+
+def neutral_file(path: Path) -> Path:
+    """JSON lines of twelve neutral texts."""
+    return _write(path, [{"text": f"it opens{i} at {i} in{i}"} for i in range(12)])
 
 
 def _write(path: Path, rows: Sequence[dict[str, str]]) -> Path:

@@ -1,5 +1,6 @@
-"""Stands in for an OfflineEngine: a token is a word, and the stream of a token is its length."""
+"""Stands in for an OfflineEngine: a token is a word, and its stream is the same wherever it is."""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -8,16 +9,20 @@ import numpy as np
 
 from vagus_server.extract.offline import Done, Job
 
-SITES, HIDDEN = 2, 3
+SITES, HIDDEN, VOCABULARY = 3, 12, 1000
 
 
 class WordTokenizer:
-    """One token a word: the number of its letters."""
+    """One token a word: the number that it is, or one that is made of its letters."""
 
     chat_template = None
 
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
-        return {"input_ids": [len(word) for word in text.split()]}
+        return {"input_ids": [_token(word) for word in text.split()]}
+
+
+def _token(word: str) -> int:
+    return int(word) if word.isdigit() else zlib.crc32(word.encode()) % VOCABULARY
 
 
 class FakeOffline:
@@ -35,19 +40,47 @@ class FakeOffline:
         self.tokenizer = WordTokenizer()
         self.plugin = SimpleNamespace(sites=SITES, hidden_size=HIDDEN)
         self.jobs: list[Job] = []
+        rng = np.random.default_rng(0)
+        #: Of each token, [sites, hidden]; the first value is the token itself.
+        self.stream = rng.standard_normal((VOCABULARY, SITES, HIDDEN))
+        self.stream[:, 0, 0] = np.arange(VOCABULARY)
+        self._bank = np.ones((64, SITES, HIDDEN))
+        self.read_vectors([])
+
+    def put_vectors(self, first: int, vectors: np.ndarray) -> None:
+        self._bank[first : first + len(vectors)] = vectors
+
+    def read_vectors(self, indices: list[int]) -> None:
+        units = self._bank[indices]
+        self._units = units / np.linalg.norm(units, axis=-1, keepdims=True)
+        self.take_moments()
+
+    def take_moments(self) -> tuple[int, np.ndarray]:
+        taken = getattr(self, "_moments", (0, np.zeros(0)))
+        self._moments = (0, np.zeros((2, SITES, len(self._units))))
+        return taken
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Done]:
         for index, job in enumerate(jobs):
             self.jobs.append(job)
             reply = self._reply(job)
-            seen = job.token_ids + reply[:-1]
+            seen = self.stream[job.token_ids + reply[:-1]]
+            for start, end in job.read:
+                found = np.einsum("tsh,csh->tsc", seen[start:end], self._units)
+                number, moments = self._moments
+                both = np.stack([found.sum(axis=0), (found**2).sum(axis=0)])
+                self._moments = number + len(found), moments + both
             rows = [seen[start:end] for start, end in job.spans]
-            means = np.array([np.mean(row) if row else np.nan for row in rows])
+            nothing = np.full((1, SITES, HIDDEN), np.nan)
+            means = [(row if len(row) else nothing).mean(axis=0) for row in rows]
             yield Done(
                 index=index,
                 token_ids=reply,
-                means=np.broadcast_to(means[:, None, None], (len(rows), SITES, HIDDEN)),
-                norms=np.broadcast_to(means[:, None], (len(rows), SITES)),
+                means=np.array(means),
+                norms=np.linalg.norm(means, axis=-1) if means else np.zeros((0, SITES)),
                 counts=np.array([len(row) for row in rows]),
-                prompt_logprobs=[-float(token) for token in job.token_ids[1:]],
+                prompt_logprobs=[-token / VOCABULARY for token in job.token_ids[1:]],
             )
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -56,7 +56,8 @@ class GoodRows:
         Raises:
             UserCorpusError: a row is bad and the rules refuse it, or the file cannot be read.
         """
-        path, counts = self.path, Counter() if skipped is None else skipped
+        path = self.path
+        counts: Counter[Reason] = Counter() if skipped is None else skipped
         try:
             if not path.is_file():
                 raise UserCorpusError(path, None, None, "is not a file")
