@@ -39,27 +39,29 @@ Norms = dict[str, dict[str, float]]
 
 def measure(model: Path, dtype: str, source: Source, work: Path) -> dict[str, np.ndarray]:
     """Means of the stories from every start on, and of the neutral texts; kept in `work`."""
-    import vllm
-
     from vagus_server.engine.settings import EngineSettings
     from vagus_server.extract.bar import progress
-    from vagus_server.extract.measure import TEXT_START, encode
+    from vagus_server.extract.lengths import encode
+    from vagus_server.extract.measure import TEXT_START, first_averaged, means_settings
     from vagus_server.extract.offline import Job, OfflineEngine, model_shape
     from vagus_server.models.fingerprint import model_fingerprint
     from vagus_server.plugin.wire import NO_END
 
     sites, hidden = model_shape(model)
     fingerprint = model_fingerprint(model)
+    engine_settings = EngineSettings(
+        model=model, dtype=dtype, max_batched_tokens=2048, max_model_len=2048
+    )
     wanted = [("stories", start, list(source.stories)) for start in STARTS]
     wanted.append(("neutral", TEXT_START, list(source.neutral)))
     opened = {}
     for what, start, texts in wanted:
-        settings = repr((fingerprint, start, dtype, vllm.__version__))
+        settings = means_settings(fingerprint, engine_settings, start)
         keys = [text_key(settings, text) for text in texts]
         opened[f"{what}-{start}"] = TextMeans.open(work / f"{what}-{start}", keys, sites, hidden)
     if any(len(means.missing) for means in opened.values()):
         engine = OfflineEngine(
-            EngineSettings(model=model, dtype=dtype, max_batched_tokens=2048, max_model_len=2048),
+            engine_settings,
             sites,
             hidden,
             concepts=1,
@@ -73,7 +75,9 @@ def measure(model: Path, dtype: str, source: Source, work: Path) -> dict[str, np
             with progress(what, len(missing)) as bar:
                 for chunk in batched(missing, 256):
                     ids = [encode(engine.tokenizer, texts[i]) for i in chunk]
-                    spans = [tuple((min(s, len(t) // 2), NO_END) for s in starts) for t in ids]
+                    spans = [
+                        tuple((first_averaged(len(t), s), NO_END) for s in starts) for t in ids
+                    ]
                     jobs = [Job(t, spans=span) for t, span in zip(ids, spans, strict=True)]
                     done = []
                     for one in engine.run(jobs):

@@ -91,6 +91,17 @@ def test_a_bad_row_is_refused_by_its_number(
     assert not (tmp_path / "pack").exists()
 
 
+def test_a_text_that_is_too_long_is_refused_by_its_number(
+    texts: list[object], model_folder: Path, tmp_path: Path
+) -> None:
+    options = ["--max-model-len", 32, "--out", tmp_path / "pack"]
+    done = run("extract", model_folder, *options, *texts)
+    assert done.returncode == 1
+    said = r"mine\.jsonl:1: too many tokens: \d+, of which the model takes 31"
+    assert re.search(said, done.stderr)
+    assert "Traceback" not in done.stderr
+
+
 def test_stories_and_contrasts_of_a_user_make_a_pack(
     texts: list[object], model_folder: Path, tmp_path: Path
 ) -> None:
@@ -107,11 +118,13 @@ def test_stories_and_contrasts_of_a_user_make_a_pack(
     assert json.loads(facts["contrasts_side"])[0] > 0.8
     work = tmp_path / "pack.work"
     shape = (pack.sites, pack.manifest.model.hidden_size + 1)
-    positive, negative, neutral = (
+    contrasts, neutral = (
         np.fromfile(work / f"{name}.f32", dtype=np.float32).reshape(-1, *shape)[:, :, :-1]
-        for name in ("contrast-0-positive", "contrast-0-negative", "neutral")
+        for name in ("contrasts", "neutral")
     )
-    assert len(positive) == len(negative) == len(POLITE) * len(DEMANDS)
+    side = np.array([row["side"] for row in sides()])
+    assert len(contrasts) == len(side) == 2 * len(POLITE) * len(DEMANDS)
+    positive, negative = contrasts[side == "positive"], contrasts[side == "negative"]
     difference = positive.mean(axis=0, dtype=float) - negative.mean(axis=0, dtype=float)
     wanted = remove_components(difference[None], neutral_components(neutral, 0.5))[0]
     got = pack.vectors[pack.index["polite"]].astype(float)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract.means import TextMeans, text_key
+from vagus_server.extract.measure import means_settings
 
 SITES, HIDDEN = 2, 3
 Row = tuple[int, np.ndarray, np.ndarray, int]
@@ -91,3 +93,16 @@ def test_no_texts_at_all(tmp_path: Path) -> None:
             SITES,
             HIDDEN,
         )
+
+
+def test_means_of_other_engine_options_are_measured_anew() -> None:
+    plain = EngineSettings(Path("model"), dtype="float16")
+    quantised = EngineSettings(
+        Path("model"), dtype="float16", engine_options={"quantization": "fp8", "seed": 0}
+    )
+    turned = EngineSettings(
+        Path("model"), dtype="float16", engine_options={"seed": 0, "quantization": "fp8"}
+    )
+    told = [means_settings("print", settings, 50) for settings in (plain, quantised, turned)]
+    assert told[0] != told[1] == told[2]
+    assert means_settings("print", plain, 20) != told[0]

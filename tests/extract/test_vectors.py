@@ -1,5 +1,7 @@
 """The recipe against plain float64 loops on small synthetic arrays."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -168,6 +170,21 @@ def test_ranks_equal_the_loop_over_left_out_topics(
         for column, site in enumerate([2, 0]):
             scores = units[:, site] @ offset[site]
             assert ranks[i, column] == (scores > scores[concept[i]]).sum()
+
+
+def test_memory_does_not_grow_with_topics_and_stories(rng: np.random.Generator) -> None:
+    def peak(topics: int) -> int:
+        concept = np.tile(np.arange(CONCEPTS), 4 * topics)
+        topic = np.repeat(np.arange(topics), 4 * CONCEPTS)
+        means = rng.standard_normal((len(concept), 1, HIDDEN)).astype(np.float32)
+        tracemalloc.start()
+        held_out_ranks(means, concept, topic, [np.empty((0, HIDDEN))])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    # A few integers for each story, in float64 its mean alone would take more.
+    assert peak(400) - peak(100) < 300 * 4 * CONCEPTS * 4 * HIDDEN
 
 
 def test_a_concept_of_one_topic_cannot_be_tested() -> None:

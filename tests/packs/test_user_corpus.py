@@ -14,6 +14,7 @@ from vagus_server.packs.user_corpus import Rules, Side, Story, open_corpus
 from vagus_server.packs.user_rows import (
     MAX_ROW_BYTES,
     MAX_TEXT_CHARACTERS,
+    BadRow,
     Reason,
     UserCorpusError,
 )
@@ -54,8 +55,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         Story(row["concept"], row["topic"], row["text"]) for row in rows if "topic" in row
     ]
     assert list(corpus.iter_stories()) == list(corpus.iter_stories())
-    assert list(corpus.iter_sides("formal")) == [
-        Side(row["side"] == "positive", row["text"]) for row in rows if "side" in row
+    assert list(corpus.iter_sides()) == [
+        Side("formal", row["side"] == "positive", row["text"]) for row in rows if "side" in row
     ]
     bundled = [row.text for row in load_corpus().neutral]
     assert list(corpus.iter_neutral()) == bundled
@@ -145,7 +146,36 @@ def test_a_bad_row_is_refused_with_its_number_or_left_out(
     assert corpus.skipped == {reason: 1}
     clean = open_corpus(write(tmp_path / "clean.jsonl", rows))
     assert list(corpus.iter_stories()) == list(clean.iter_stories())
-    assert list(corpus.iter_sides("formal")) == list(clean.iter_sides("formal"))
+    assert list(corpus.iter_sides()) == list(clean.iter_sides())
+
+
+def length(text: str) -> BadRow | None:
+    """For a model that takes 20 characters."""
+    if len(text) > 20:
+        return BadRow(Reason.TOO_MANY_TOKENS, f"{len(text)}, of which the model takes 20")
+    return None
+
+
+def test_a_text_that_the_model_cannot_take_is_refused_or_left_out(tmp_path: Path) -> None:
+    good = good_rows()
+    long = {"concept": "calm", "text": "a story that is too long", "topic": "topic 1"}
+    # The same text again breaks no other rule, since the first one does not count.
+    path = write(tmp_path / "mine.jsonl", [*good[:4], long, *good[4:], long])
+    neutral = [{"text": f"neutral {i}"} for i in range(11)]
+    other = write(tmp_path / "n.jsonl", [*neutral, {"text": "n" * 21}])
+    with pytest.raises(UserCorpusError, match=r"^mine\.jsonl:5: too many tokens: 24, of which"):
+        open_corpus(path, other, rules=Rules(length=length))
+    asked = []
+    rules = Rules(on_bad="skip", length=lambda text: asked.append(text) or length(text))
+    corpus = open_corpus(path, other, rules)
+    assert corpus.skipped == {Reason.TOO_MANY_TOKENS: 3}
+    once = len(asked)
+    clean = open_corpus(write(tmp_path / "clean.jsonl", good))
+    for _ in range(2):
+        assert list(corpus.iter_stories()) == list(clean.iter_stories())
+        assert list(corpus.iter_sides()) == list(clean.iter_sides())
+        assert list(corpus.iter_neutral()) == [row["text"] for row in neutral]
+    assert len(asked) == once  # counting tokens is dear
 
 
 def test_texts_of_just_the_limit_are_read(tmp_path: Path) -> None:
@@ -235,7 +265,7 @@ def test_a_file_that_changes_after_the_check_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(UserCorpusError, match="has changed since it was checked"):
         list(corpus.iter_stories())
     with pytest.raises(UserCorpusError, match="has changed since it was checked"):
-        list(corpus.iter_sides("formal"))
+        list(corpus.iter_sides())
 
 
 def test_more_concepts_than_a_pack_can_hold_are_refused(tmp_path: Path) -> None:

@@ -20,10 +20,25 @@ def evaluate(
         Path | None,
         typer.Option(help="Where story means are kept; an extraction's saves measuring them anew."),
     ] = None,
-    start: Annotated[int, typer.Option(help="First token of a story that was averaged.")] = 50,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            help="First token of a story that was averaged, for a pack that does not say; "
+            "default: 50.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     neutral_share: Annotated[
-        float, typer.Option(help="Share of the neutral texts' variance that was projected out.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Share of the neutral texts' variance that was projected out, likewise; "
+            "default: 0.5.",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     dtype: options.DType = "",
     max_batched_tokens: options.MaxBatchedTokens = 2048,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vagus_server.extract.heldout import topic_sums
 from vagus_server.extract.vectors import remove_components
 
 
@@ -49,6 +48,20 @@ def split(
         both = order[:middle], order[middle:]
         pairs.append([_vectors(sums[half], counts[half], components[site]) for half in both])
     return Halves(*(np.stack([pair[i] for pair in pairs]) for i in (0, 1)))
+
+
+def topic_sums(
+    means: np.ndarray, concept: np.ndarray, topic: np.ndarray, site: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums [topics, concepts, hidden] and counts [topics, concepts] at a site."""
+    topics, fold = np.unique(topic, return_inverse=True)
+    concepts = int(concept.max()) + 1
+    cell = fold * concepts + concept
+    sums = np.zeros((len(topics) * concepts, means.shape[2]))
+    np.add.at(sums, cell, means[:, site].astype(np.float64))
+    counts = np.bincount(cell, minlength=len(sums))
+    shape = len(topics), concepts
+    return sums.reshape(*shape, -1), counts.reshape(shape)
 
 
 def _vectors(sums: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -21,6 +21,13 @@ _SHOWN = 8
 _NULLS = 20
 _UNEMBEDDINGS = ("lm_head.weight", "model.embed_tokens.weight")
 _NORM = "model.norm.weight"
+#: Model types whose final norm scales by 1 + weight, by transformers' modeling files.
+_ONE_MORE = frozenset(
+    {
+        *("gemma", "gemma2", "gemma3", "gemma3_text", "vaultgemma"),
+        *("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,10 @@ def load_lens(folder: Path, tokenizer: Any) -> Lens | None:
     name = next((n for n in _UNEMBEDDINGS if n in holding), None)
     if name is None or _NORM not in holding:
         return None
-    weights = _tensor(holding[name], name) * _tensor(holding[_NORM], _NORM)
+    scale = _tensor(holding[_NORM], _NORM)
+    if json.loads((folder / "config.json").read_text()).get("model_type") in _ONE_MORE:
+        scale = 1 + scale
+    weights = _tensor(holding[name], name) * scale
     count = min(len(weights), len(tokenizer))
     tokens = [tokenizer.decode([i]) for i in range(count)]
     return Lens(weights[:count], tokens, f"{_NORM}, {name}")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vllm
 
 from vagus.v1 import prompt_pb2 as pb
+from vagus_server.engine.settings import EngineSettings
 from vagus_server.evaluate.texts import Texts
 from vagus_server.extract import measure
 from vagus_server.extract.bar import progress
@@ -67,15 +67,20 @@ class Measurer:
     Args:
         engine: the model.
         fingerprint: of the model.
-        dtype: number type that it runs in.
+        settings: of the engine.
         start: first token of a story that is averaged.
         work: folder of story means; those of an extraction are taken over.
     """
 
     def __init__(
-        self, engine: OfflineEngine, fingerprint: str, dtype: str, start: int, work: Path
+        self,
+        engine: OfflineEngine,
+        fingerprint: str,
+        settings: EngineSettings,
+        start: int,
+        work: Path,
     ) -> None:
-        self.engine, self.fingerprint, self.dtype = engine, fingerprint, dtype
+        self.engine, self.fingerprint, self.settings = engine, fingerprint, settings
         self.start, self.work = start, work
 
     def run(self, corpus: Corpus, texts: Texts) -> Measured:
@@ -94,8 +99,8 @@ class Measurer:
         )
 
     def _means(self, what: str, texts: list[str], start: int) -> np.ndarray:
-        # The settings of extract.build: what an extraction measured is found again.
-        settings = repr((self.fingerprint, start, self.dtype, vllm.__version__))
+        # As an extraction does, so that what it measured is found again.
+        settings = measure.means_settings(self.fingerprint, self.settings, start)
         with progress(what, len(texts)) as bar:
             path = self.work / what
             return measure.text_means(self.engine, texts, start, path, settings, bar).array

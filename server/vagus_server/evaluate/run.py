@@ -10,6 +10,7 @@ from vagus_server.evaluate import (
     heldout,
     lens,
     norms,
+    origin,
     other_writer,
     reliability,
     scenarios,
@@ -31,8 +32,8 @@ def evaluate_pack(
     settings: EngineSettings,
     pack: Pack,
     corpus: Corpus,
-    start: int,
-    neutral_share: float,
+    start: int | None,
+    neutral_share: float | None,
     seed: int,
     out: Path,
     work: Path,
@@ -43,26 +44,26 @@ def evaluate_pack(
         settings: of the engine; its model is the one that the pack is for.
         pack: what is judged.
         corpus: what it was extracted from.
-        start: first token of a story that the recipe averages.
-        neutral_share: of the neutral texts' variance that the recipe projects out.
+        start: first token of a story that the recipe averages; None: as the pack says.
+        neutral_share: of the neutral texts' variance that the recipe projects out; likewise.
         seed: of everything that is drawn.
         out: folder of the report.
         work: folder of story means; an extraction's is taken over.
 
     Raises:
-        ValueError: pack, model and corpus do not belong together.
+        ValueError: pack, model, corpus and recipe do not belong together.
         Unsupported: the engine cannot tap this model.
     """
     fingerprint = model_fingerprint(settings.model)
     if fingerprint != pack.manifest.model.fingerprint:
         raise ValueError(f"the pack {pack.name} was made for another model")
-    if missing := sorted(set(corpus.concepts) - set(pack.names)):
-        raise ValueError(f"the pack lacks concepts of the corpus: {', '.join(missing[:5])}")
+    origin.check_corpus(pack, corpus)
+    start, neutral_share = origin.start_and_share(pack, start, neutral_share)
     texts = load_texts()
     engine = OfflineEngine(settings, pack.sites, pack.manifest.model.hidden_size, 1, vectors=1)
     try:
         tokenizer = engine.tokenizer
-        measurer = Measurer(engine, fingerprint, settings.dtype, start, work)
+        measurer = Measurer(engine, fingerprint, settings, start, work)
         measured = measurer.run(corpus, texts)
     finally:
         engine.close()

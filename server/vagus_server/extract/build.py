@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vllm
 
 from vagus_server.engine.settings import EngineSettings
-from vagus_server.extract import contrast, measure, provenance, steering
+from vagus_server.extract import contrast, contrast_quality, measure, provenance, steering, sweep
 from vagus_server.extract.bar import progress
 from vagus_server.extract.means import TextMeans
 from vagus_server.extract.offline import OfflineEngine, model_shape
 from vagus_server.extract.quality import Quality, Stories, assess
-from vagus_server.extract.source import Contrast, Source
+from vagus_server.extract.source import Source
 from vagus_server.extract.vectors import (
     concept_vectors,
     neutral_components,
@@ -81,7 +80,7 @@ def build_pack(
         Unsupported: the engine cannot tap this model.
         ValueError: the source does not allow what is asked.
     """
-    names = [*source.descriptions, *(one.name for one in source.contrasts)]
+    names = [*source.descriptions, *source.contrasts.descriptions]
     sites, hidden = model_shape(settings.model)
     if beyond := [site for site in recipe.steering_sites if not 0 <= site < sites]:
         raise ValueError(f"the model has sites 0 to {sites - 1}; {beyond[0]} is none of them")
@@ -108,9 +107,14 @@ class _Build:
 
     def run(self, out: Path, work: Path) -> Pack:
         source, recipe, engine = self.source, self.recipe, self.engine
-        stories = self.means("stories", source.stories, recipe.start, work)
-        neutral = self.means("neutral", source.neutral, measure.TEXT_START, work)
-        contrasts = [self.contrast_means(i, one, work) for i, one in enumerate(source.contrasts)]
+        # Now, so that a prompt that is too long does not have to wait for all texts.
+        measure.encode_prompts(engine, source.prompts.reference, measure.REPLY_TOKENS)
+        measure.encode_prompts(engine, source.prompts.steering, sweep.REPLY_TOKENS)
+        stories = self.means("stories", source.stories, len(source.concept), recipe.start, work)
+        neutral = self.means(
+            "neutral", source.neutral, len(source.neutral), measure.TEXT_START, work
+        )
+        contrasts = self.contrast_means(work)
         with progress("replies", len(source.prompts.reference)) as bar:
             replies = measure.chat_replies(engine, source.prompts.reference, recipe.seed, bar)
         components = neutral_components(neutral.array, recipe.neutral_share)
@@ -133,7 +137,12 @@ class _Build:
             **source.facts,
             "corpus_sha256": source.digest,
             **provenance.recipe_facts(
-                self.settings.dtype, recipe.start, components, recipe.neutral_share, recipe.seed
+                self.settings.dtype,
+                recipe.start,
+                components,
+                recipe.neutral_share,
+                source.first_person is not None,
+                recipe.seed,
             ),
             **provenance.traffic_facts(neutral, replies, reference),
             **quality.facts,
@@ -147,20 +156,29 @@ class _Build:
         }
         return write_pack(out, manifest(facts), tensors)
 
-    def means(self, what: str, texts: Iterable[str], start: int, work: Path) -> TextMeans:
+    def means(
+        self, what: str, texts: Iterable[str], count: int, start: int, work: Path
+    ) -> TextMeans:
         """Measured now, or by an earlier run on the same model and with the same settings."""
-        settings = repr((self.fingerprint, start, self.settings.dtype, vllm.__version__))
-        with progress(what, sum(1 for _ in texts)) as bar:
+        settings = measure.means_settings(self.fingerprint, self.settings, start)
+        with progress(what, count) as bar:
             return measure.text_means(self.engine, texts, start, work / what, settings, bar)
 
-    def contrast_means(self, index: int, one: Contrast, work: Path) -> contrast.Means:
-        """Means of both kinds of text of a contrasting concept."""
-        kinds = {"positive": one.positive, "negative": one.negative}
-        means = [
-            self.means(f"contrast-{index}-{kind}", texts, measure.TEXT_START, work)
-            for kind, texts in kinds.items()
+    def contrast_means(self, work: Path) -> list[contrast.Means]:
+        """Means of both kinds of text of each contrasting concept."""
+        mine = self.source.contrasts
+        if not mine.descriptions:
+            return []
+        count = len(mine.contrast)
+        texts = self.means("contrasts", mine.texts, count, measure.TEXT_START, work).array
+        return [
+            contrast.Means(
+                texts,
+                positive=np.flatnonzero((mine.contrast == i) & mine.positive),
+                negative=np.flatnonzero((mine.contrast == i) & ~mine.positive),
+            )
+            for i in range(len(mine.descriptions))
         ]
-        return contrast.Means(means[0].array, means[1].array)
 
     def assess(
         self,
@@ -180,10 +198,13 @@ class _Build:
             labelled = Stories(stories.array, source.concept, source.topic)
             quality = assess(labelled, list(source.descriptions), removed, self.recipe.seed)
             if contrasts:
-                sides = np.array([contrast.held_out_sides(one, components) for one in contrasts])
-                quality.facts.update(contrast.facts(sides, quality.readout_site))
+                quality.facts.update(
+                    contrast_quality.facts_at(
+                        contrasts, components, quality.readout_site, self.recipe.seed
+                    )
+                )
         else:
-            quality = contrast.assess(contrasts, components)
+            quality = contrast_quality.assess(contrasts, components, self.recipe.seed)
         parts += [remove_components(one.vector()[None], components) for one in contrasts]
         # Rounded first: statistics and steering then belong to the vectors that are shipped.
         return np.concatenate(parts).astype(np.float16), quality
@@ -191,7 +212,7 @@ class _Build:
     def manifest(self, quality: Quality, steering_site: int) -> Any:
         """The manifest, but for its facts."""
         source, label, plugin = self.source, self.label, self.engine.plugin
-        descriptions = source.descriptions | {c.name: c.description for c in source.contrasts}
+        descriptions = source.descriptions | source.contrasts.descriptions
         concepts = [
             ConceptInfo(
                 name=name,

@@ -8,6 +8,7 @@ import typer
 from vagus_server.extract import options
 
 if TYPE_CHECKING:
+    from vagus_server.engine.settings import EngineSettings
     from vagus_server.extract.source import Source
 
 _TEXTS, _RECIPE = "Texts", "Recipe"
@@ -61,12 +62,16 @@ def extract(
     ] = False,
     start: Annotated[
         int,
-        typer.Option(help="First token of a story that is averaged.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="First token of a story that is averaged.", min=1, rich_help_panel=_RECIPE
+        ),
     ] = 50,
     neutral_share: Annotated[
         float,
         typer.Option(
             help="Share of the neutral texts' variance that is projected out.",
+            min=0,
+            max=1,
             rich_help_panel=_RECIPE,
         ),
     ] = 0.5,
@@ -88,12 +93,6 @@ def extract(
     engine_options: options.EngineOptions = "{}",
 ) -> None:
     """Extracts concept vectors, statistics and sites from texts, at engine speed."""
-    try:
-        # First of all, since a bad row should not have to wait for an engine.
-        source = _source(corpus, neutral, prompts, skip_bad_rows)
-    except (OSError, ValueError) as error:
-        typer.echo(f"vagus-server: {error}", err=True)
-        raise typer.Exit(1) from None
     from vagus_server.extract.build import Label, Recipe, build_pack
     from vagus_server.packs.pack import PackError
     from vagus_server.plugin.pin import Unsupported
@@ -109,6 +108,8 @@ def extract(
             eager,
             engine_options,
         )
+        # Before the engine: a bad row should not have to wait for it.
+        source = _source(corpus, neutral, prompts, skip_bad_rows, settings)
         pack = build_pack(
             settings,
             source,
@@ -124,8 +125,13 @@ def extract(
 
 
 def _source(
-    corpus: Path | None, neutral: Path | None, prompts: Path | None, skip_bad_rows: bool
+    corpus: Path | None,
+    neutral: Path | None,
+    prompts: Path | None,
+    skip_bad_rows: bool,
+    settings: "EngineSettings",
 ) -> "Source":
+    from vagus_server.extract.lengths import Lengths
     from vagus_server.extract.source import of_corpus, of_user_corpus
     from vagus_server.packs.corpus import CORPUS, load_corpus, load_prompts
     from vagus_server.packs.user_corpus import Rules, open_corpus
@@ -135,7 +141,7 @@ def _source(
         if neutral or skip_bad_rows:
             raise ValueError("--neutral and --skip-bad-rows go with a --corpus that is a file")
         return of_corpus(load_corpus(corpus or CORPUS), asked)
-    rules = Rules(on_bad="skip" if skip_bad_rows else "refuse")
+    rules = Rules(on_bad="skip" if skip_bad_rows else "refuse", length=Lengths(settings))
     mine = open_corpus(corpus, neutral, rules)
     if mine.skipped:
         reasons = ", ".join(f"{count} for {reason}" for reason, count in mine.skipped.items())

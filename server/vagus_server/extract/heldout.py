@@ -4,11 +4,11 @@ Topics are left out one at a time: stories of one topic share props and setting,
 story would measure those. A story is scored by projection on unit vectors after the mean over
 the training stories is taken away (without that, small models seem to read nothing).
 
-Everything goes site by site and topic by topic, over sums per topic and concept: memory does
-not grow with the number of stories.
+Everything goes site by site and topic by topic, in blocks of stories: a topic's sums are taken
+from those of all. Of a story nothing but its ranks is held, of a topic nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from vagus_server.extract.vectors import remove_components, unit
 Means = np.ndarray
 #: Gives unit directions [concepts, hidden] at a site from sums [concepts, hidden] and counts.
 _Directions = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+_BLOCK = 1024
 
 
 def held_out_ranks(
@@ -53,7 +54,10 @@ def held_out_scores(
     Returns:
         float64 [stories, concepts].
     """
-    return _scores(means, concept, topic, _trained(components), site)
+    scores = np.empty((len(concept), int(concept.max()) + 1))
+    for rows, found in _scores(means, concept, topic, _trained(components), site):
+        scores[rows] = found
+    return scores
 
 
 def _trained(components: list[np.ndarray]) -> _Directions:
@@ -100,41 +104,49 @@ def _ranks(
     sites: list[int] | None,
 ) -> np.ndarray:
     sites = list(range(means.shape[1])) if sites is None else sites
-    columns = [
-        ranks_of(_scores(means, concept, topic, directions, site), concept) for site in sites
-    ]
-    return np.stack(columns, axis=1)
+    ranks = np.empty((len(concept), len(sites)), dtype=np.int64)
+    for column, site in enumerate(sites):
+        for rows, scores in _scores(means, concept, topic, directions, site):
+            ranks[rows, column] = ranks_of(scores, concept[rows])
+    return ranks
 
 
 def _scores(
     means: Means, concept: np.ndarray, topic: np.ndarray, directions: _Directions, site: int
-) -> np.ndarray:
-    """Projections [stories, concepts] on directions that are given all topics but a story's."""
-    x = means[:, site].astype(np.float64)
-    sums, counts = topic_sums(x[:, None], concept, topic, 0)
-    all_sums, all_counts = sums.sum(axis=0), counts.sum(axis=0)
-    scores = np.empty((len(concept), sums.shape[1]))
-    for fold, group in enumerate(np.unique(topic)):
-        test = topic == group
-        train, number = all_sums - sums[fold], all_counts - counts[fold]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Projections on directions that are given all topics but a story's.
+
+    Yields:
+        Indices of some stories, [rows], and their projections, [rows, concepts].
+    """
+    concepts = int(concept.max()) + 1
+    order = np.argsort(topic, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(topic[order])) + 1)
+    all_sums, all_counts = np.zeros((concepts, means.shape[2])), np.zeros(concepts, dtype=np.int64)
+    for group in groups:
+        all_sums += _sums(means, concept, group, site, concepts)
+        all_counts += np.bincount(concept[group], minlength=concepts)
+    for group in groups:
+        train = all_sums - _sums(means, concept, group, site, concepts)
+        number = all_counts - np.bincount(concept[group], minlength=concepts)
         units = directions(site, train, number)
         centre = train.sum(axis=0) / number.sum()
-        scores[test] = (x[test] - centre) @ units.T
-    return scores
+        for rows in _blocks(group):
+            yield rows, (means[rows, site].astype(np.float64) - centre) @ units.T
 
 
-def topic_sums(
-    means: Means, concept: np.ndarray, topic: np.ndarray, site: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums [topics, concepts, hidden] and counts [topics, concepts] at a site."""
-    topics, fold = np.unique(topic, return_inverse=True)
-    concepts = int(concept.max()) + 1
-    cell = fold * concepts + concept
-    sums = np.zeros((len(topics) * concepts, means.shape[2]))
-    np.add.at(sums, cell, means[:, site].astype(np.float64))
-    counts = np.bincount(cell, minlength=len(sums))
-    shape = len(topics), concepts
-    return sums.reshape(*shape, -1), counts.reshape(shape)
+def _sums(
+    means: Means, concept: np.ndarray, rows: np.ndarray, site: int, concepts: int
+) -> np.ndarray:
+    """Sums of some stories' means by concept, float64 [concepts, hidden]."""
+    sums = np.zeros((concepts, means.shape[2]))
+    for block in _blocks(rows):
+        np.add.at(sums, concept[block], means[block, site].astype(np.float64))
+    return sums
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def ranks_of(scores: np.ndarray, concept: np.ndarray) -> np.ndarray:

@@ -1,14 +1,19 @@
 """Runs texts through the engine and keeps what the recipe needs: means, replies, moments."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vllm
+from vllm.platforms import current_platform
 
+from vagus_server.engine.settings import EngineSettings
 from vagus_server.extract.bar import Bar
+from vagus_server.extract.lengths import encode, wrong_length
 from vagus_server.extract.means import TextMeans, text_key
 from vagus_server.extract.offline import Job, OfflineEngine
 from vagus_server.plugin.wire import NO_END
@@ -50,6 +55,19 @@ class Reference:
     positions: int
 
 
+def means_settings(fingerprint: str, settings: EngineSettings, start: int) -> str:
+    """What means depend on beside the texts: only under the same may they be used again.
+
+    Args:
+        fingerprint: of the model.
+        settings: of the engine.
+        start: first position averaged.
+    """
+    options = json.dumps(settings.engine_options, sort_keys=True, default=str)
+    device = current_platform.device_type
+    return repr((fingerprint, start, settings.dtype, vllm.__version__, device, options))
+
+
 def text_means(
     engine: OfflineEngine,
     texts: Iterable[str],
@@ -60,15 +78,18 @@ def text_means(
 ) -> TextMeans:
     """Mean residual of each text over its positions from `start` on.
 
-    A text of fewer than twice as many tokens is averaged over its second half.
+    A text of fewer than twice as many tokens is averaged over its second half, without position 0.
 
     Args:
         engine: the model.
         texts: can be iterated more than once.
         start: first position averaged, 1 or more.
         path: where the means go, and what an earlier run measured is found.
-        settings: what the means depend on beside the texts.
+        settings: what the means depend on beside the texts, see `means_settings`.
         bar: told of every text.
+
+    Raises:
+        ValueError: a text is too short or too long for the model.
     """
     keys = [text_key(settings, text) for text in texts]
     means = TextMeans.open(path, keys, engine.plugin.sites, engine.plugin.hidden_size)
@@ -78,7 +99,12 @@ def text_means(
     remaining = ((i, text) for i, text in enumerate(texts) if i in wanted)
     while chunk := list(islice(remaining, _CHUNK)):
         ids = [encode(engine.tokenizer, text) for _, text in chunk]
-        jobs = [Job(tokens, spans=((_start(tokens, start), NO_END),)) for tokens in ids]
+        for (i, _), tokens in zip(chunk, ids, strict=True):
+            if bad := wrong_length(len(tokens), engine.longest):
+                raise ValueError(f"{path.name}, text {i + 1}: {bad}")
+        jobs = [
+            Job(tokens, spans=((first_averaged(len(tokens), start), NO_END),)) for tokens in ids
+        ]
         done = []
         for one in engine.run(jobs):
             done.append((chunk[one.index][0], one.means[0], one.norms[0], int(one.counts[0])))
@@ -87,13 +113,9 @@ def text_means(
     return means
 
 
-def _start(tokens: Sequence[int], start: int) -> int:
-    return min(start, len(tokens) // 2)
-
-
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Tokens of a plain text, with whatever the tokenizer adds by itself."""
-    return list(tokenizer(text)["input_ids"])
+def first_averaged(tokens: int, start: int) -> int:
+    """First position that is averaged of a text of so many tokens, two or more."""
+    return max(TEXT_START, min(start, tokens // 2))
 
 
 def encode_chat(tokenizer: Any, prompt: str) -> list[int]:
@@ -108,9 +130,22 @@ def encode_chat(tokenizer: Any, prompt: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def encode_prompts(engine: OfflineEngine, prompts: list[str], reply: int) -> list[list[int]]:
+    """Tokens of chat prompts; raises ValueError where one leaves no room for `reply` tokens."""
+    asked = [encode_chat(engine.tokenizer, prompt) for prompt in prompts]
+    most = engine.longest - reply
+    for number, tokens in enumerate(asked, 1):
+        if not 0 < len(tokens) <= most:
+            raise ValueError(
+                f"chat prompt {number} has {len(tokens)} tokens; before a reply of {reply} the "
+                f"model takes {most}"
+            )
+    return asked
+
+
 def chat_replies(engine: OfflineEngine, prompts: list[str], seed: int, bar: Bar) -> Replies:
     """Lets the model answer, sampled from its whole distribution."""
-    asked = [encode_chat(engine.tokenizer, prompt) for prompt in prompts]
+    asked = encode_prompts(engine, prompts, REPLY_TOKENS)
     jobs = [
         Job(
             tokens,
@@ -128,6 +163,8 @@ def chat_replies(engine: OfflineEngine, prompts: list[str], seed: int, bar: Bar)
             norms += done.norms[0] * done.counts[0]
             positions += int(done.counts[0])
         bar.update()
+    if not positions:
+        raise ValueError("the model answers no reference prompt with more than one token")
     return Replies(replies, norms / positions, positions)
 
 

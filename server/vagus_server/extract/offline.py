@@ -106,6 +106,7 @@ class OfflineEngine:
         }
         settings = replace(settings, engine_options=options)
         config, self.plugin = vllm_config(settings, plugin, worker=_WORKER)
+        self._config = config
         self._llm: Any = LLMEngine.from_vllm_config(config)
         self._max_running = settings.max_running
         self._free = list(range(groups))
@@ -115,6 +116,11 @@ class OfflineEngine:
     def tokenizer(self) -> Any:
         """The model's tokenizer, from transformers."""
         return self._llm.get_tokenizer()
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a text: one less than the context, as one is always generated."""
+        return int(self._config.model_config.max_model_len) - 1
 
     def put_vectors(self, first: int, vectors: np.ndarray) -> None:
         """Writes vectors [n, sites, hidden] into the bank from index `first` (1 or more) on."""
@@ -136,7 +142,8 @@ class OfflineEngine:
         """Runs jobs; yields them as they end, which is not their order.
 
         Raises:
-            TapError: a span's sums are missing.
+            ValueError: a text is empty, or longer than the model's context.
+            TapError: a span's sums are missing, or not of its positions.
         """
         waiting = enumerate(jobs)
         running: dict[str, tuple[int, Job, list[int]]] = {}
@@ -144,6 +151,12 @@ class OfflineEngine:
         while held or running:
             while held and len(running) < self._max_running and self._fits(held[1]):
                 index, job = held
+                if not 0 < len(job.token_ids) <= self.longest:
+                    # vLLM's own error is no ValueError.
+                    raise ValueError(
+                        f"text {index + 1} has {len(job.token_ids)} tokens; the model takes 1 to "
+                        f"{self.longest}"
+                    )
                 groups = [self._free.pop() for _ in job.spans]
                 self._add(str(index), job, groups)
                 running[str(index)] = index, job, groups
@@ -174,19 +187,22 @@ class OfflineEngine:
     def _collect(self, ended: list[tuple[Any, int, Job, list[int]]]) -> Iterator[Done]:
         groups = [group for *_, mine in ended for group in mine]
         c = self.plugin
-        data = self._rpc("vagus_take_sums", groups)
+        rows, data = self._rpc("vagus_take_sums", groups)
         sums = np.frombuffer(data, dtype="<f4").reshape(c.sites, len(groups), c.hidden_size + 1)
         sums = sums.astype(np.float64).transpose(1, 0, 2)
         self._free += groups
         at = 0
         for output, index, job, mine in ended:
-            yield self._done(output, index, job, sums[at : at + len(mine)])
-            at += len(mine)
+            end = at + len(mine)
+            yield self._done(output, index, job, sums[at:end], rows[at:end])
+            at = end
 
-    def _done(self, output: Any, index: int, job: Job, sums: np.ndarray) -> Done:
+    def _done(self, output: Any, index: int, job: Job, sums: np.ndarray, rows: list[int]) -> Done:
         tokens = list(output.outputs[0].token_ids)
         end = len(job.token_ids) + len(tokens) - 1  # the last token is never processed
         counts = np.array([max(0, min(b, end) - a) for a, b in job.spans], dtype=np.int64)
+        if rows != counts.tolist():
+            raise TapError(f"text {index}: {rows} positions were summed, not {counts.tolist()}")
         if (sums[counts > 0, :, -1] <= 0).any() or not np.isfinite(sums).all():
             raise TapError(f"text {index}: sums are missing or not finite")
         number = counts[:, None].astype(np.float64)

@@ -25,9 +25,18 @@ def created() -> str:
 
 
 def recipe_facts(
-    dtype: str, start: int, components: list[np.ndarray], share: float, seed: int
+    dtype: str, start: int, components: list[np.ndarray], share: float, person: bool, seed: int
 ) -> dict[str, str]:
-    """The recipe's settings and what they gave."""
+    """The recipe's settings and what they gave.
+
+    Args:
+        dtype: number type of the activations.
+        start: first token of a story that is averaged.
+        components: the neutral components of every site.
+        share: of the neutral texts' variance that these explain.
+        person: whether the direction of the person who tells was projected out as well.
+        seed: of all that was drawn.
+    """
     return {
         "sites": "output of decoder layer l, 0-based, before the final norm",
         "activations": f"vLLM, {dtype}; stories averaged from token {start} on",
@@ -39,6 +48,9 @@ def recipe_facts(
         "neutral_components_by_site": json.dumps([len(rows) for rows in components]),
         "position_0": "left out everywhere: it is an attention sink",
         "seed": str(seed),
+        "story_start": str(start),
+        "neutral_share": str(share),
+        "person_projected_out": "yes" if person else "no",
         "versions": (
             f"vagus {vagus_server.__version__}, vllm {vllm.__version__}, "
             f"python {platform.python_version()}, torch {torch.__version__}, "
@@ -75,7 +87,8 @@ def sweep_facts(
     for point in points:
         row = {key: value for key, value in asdict(point).items() if key != "lift"}
         row |= {"mean_lift": point.mean_lift} | point.lift
-        rows.append({key: round(value, 2) for key, value in row.items()})
+        # JSON has no NaN: a site at which a program left no reply to compare has nulls.
+        rows.append({k: None if np.isnan(v) else round(v, 2) for k, v in row.items()})
     return {
         "steering_sweep_method": (
             f"{strength} of the residual norm added at all positions, greedy, "

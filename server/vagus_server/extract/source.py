@@ -12,13 +12,20 @@ from vagus_server.packs.user_corpus import UserCorpus
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A concept that is the difference between two kinds of text, which can be read again."""
+class Contrasts:
+    """Concepts that are the difference between two kinds of text.
 
-    name: str
-    description: str
-    positive: Iterable[str]
-    negative: Iterable[str]
+    Args:
+        descriptions: by name, in the order of the labels.
+        texts: of all contrasts in any order; can be iterated more than once.
+        contrast: [texts], index of each one's contrast.
+        positive: [texts], boolean: which of the two kinds it is.
+    """
+
+    descriptions: dict[str, str] = field(default_factory=dict)
+    texts: Iterable[str] = ()
+    contrast: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    positive: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Source:
         digest: SHA-256 of it all, hexadecimal.
         facts: what the manifest says of it.
         first_person: [stories], boolean; the direction between the stories in the first person
-            and the others is taken out of the concepts' vectors. None where it is not known.
+            and the others is taken out of the concepts' vectors. None where it is not known, or
+            all are told in the same person.
     """
 
     descriptions: dict[str, str]
@@ -46,7 +54,7 @@ class Source:
     neutral: list[str]
     prompts: Prompts
     digest: str
-    contrasts: list[Contrast] = field(default_factory=list)
+    contrasts: Contrasts = field(default_factory=Contrasts)
     facts: dict[str, str] = field(default_factory=dict)
     first_person: np.ndarray | None = None
 
@@ -55,10 +63,12 @@ def of_corpus(corpus: Corpus, prompts: Prompts | None = None) -> Source:
     """The bundled corpus, or another in its format; `prompts` stand in for its own."""
     names, topics = sorted(corpus.concepts), corpus.topics
     index = {name: i for i, name in enumerate(names)}
+    concept = np.array([index[story.concept] for story in corpus.stories])
+    first = np.array([story.person == "first" for story in corpus.stories])
     return Source(
         descriptions={name: corpus.concepts[name].means for name in names},
         stories=[story.text for story in corpus.stories],
-        concept=np.array([index[story.concept] for story in corpus.stories]),
+        concept=concept,
         topic=np.array([topics.index(story.topic) for story in corpus.stories]),
         neutral=[row.text for row in corpus.neutral],
         prompts=prompts or corpus.prompts,
@@ -68,13 +78,25 @@ def of_corpus(corpus: Corpus, prompts: Prompts | None = None) -> Source:
                 f"{len(corpus.stories)} stories, {len(names)} concepts, {len(topics)} topics, "
                 f"{len(corpus.neutral)} neutral texts"
             ),
-            "person": (
-                "half of each concept's stories are told in the first person; the direction "
-                "between these and the others is projected out of the vectors"
-            ),
+            "person": _person(first, concept),
         }
         | (_prompt_facts(prompts) if prompts else {}),
-        first_person=np.array([story.person == "first" for story in corpus.stories]),
+        first_person=first if len(set(first.tolist())) == 2 else None,
+    )
+
+
+def _person(first: np.ndarray, concept: np.ndarray) -> str:
+    """Says in which person the stories are told, and what was done about it."""
+    number, total = int(first.sum()), len(first)
+    if number in (0, total):
+        person = "first" if number else "third"
+        return f"all stories are told in the {person} person; nothing is projected out for it"
+    by_concept = np.bincount(concept, first), np.bincount(concept)
+    half = bool((2 * by_concept[0] == by_concept[1]).all())
+    which = "half of each concept's" if half else f"{number} of {total}"
+    return (
+        f"{which} stories are told in the first person; the direction between these and the "
+        "others is projected out of the vectors"
     )
 
 
@@ -118,17 +140,21 @@ def of_user_corpus(corpus: UserCorpus, prompts: Prompts) -> Source:
         neutral=list(corpus.iter_neutral()),
         prompts=prompts,
         digest=corpus.digest,
-        contrasts=[_contrast(corpus, name) for name in corpus.contrasts],
+        contrasts=_contrasts(corpus),
         facts=facts,
     )
 
 
-def _contrast(corpus: UserCorpus, name: str) -> Contrast:
-    def side(positive: bool) -> Iterable[str]:
-        return _Again(
-            lambda: (one.text for one in corpus.iter_sides(name) if one.positive == positive)
-        )
-
-    sides = corpus.contrasts[name]
-    description = f"{sides.positive} texts against {sides.negative}"
-    return Contrast(name, description, side(True), side(False))
+def _contrasts(corpus: UserCorpus) -> Contrasts:
+    at = {name: i for i, name in enumerate(corpus.contrasts)}
+    labels = [(at[one.concept], one.positive) for one in corpus.iter_sides()] if at else []
+    contrast, positive = np.array(labels, dtype=np.int64).reshape(-1, 2).T
+    return Contrasts(
+        descriptions={
+            name: f"{sides.positive} texts against {sides.negative}"
+            for name, sides in corpus.contrasts.items()
+        },
+        texts=_Again(lambda: (one.text for one in corpus.iter_sides())) if at else (),
+        contrast=contrast,
+        positive=positive.astype(bool),
+    )

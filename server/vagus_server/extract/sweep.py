@@ -13,7 +13,7 @@ import numpy as np
 
 from vagus_kernels.layout import ADD
 from vagus_server.extract.bar import Bar
-from vagus_server.extract.measure import encode_chat
+from vagus_server.extract.measure import encode_prompts
 from vagus_server.extract.offline import Job, OfflineEngine
 from vagus_server.plugin.wire import NO_END, OrderOperation
 
@@ -21,6 +21,8 @@ from vagus_server.plugin.wire import NO_END, OrderOperation
 STRENGTHS = (0.3, 0.15, 0.075)
 CONCEPTS = ("desperate", "calm", "happy", "angry", "afraid", "loving")
 REPLY_TOKENS = 40
+#: Shorter replies have too few bigrams to judge.
+_MIN_TOKENS = 8
 RANDOM = 2
 
 
@@ -49,19 +51,35 @@ class Steered:
 
 @dataclass(frozen=True)
 class Reading:
-    """What unsteered reading finds in replies; each is a mean over prompts."""
+    """What unsteered reading finds in a reply."""
 
     #: Mean projection over the reply's tokens, at the readout site, [concepts].
     projections: np.ndarray
     #: Mean negative log-probability of a token under the unsteered model, nats.
     surprise: float
-    #: Share of a reply's bigrams that are distinct: low where it repeats itself.
+    #: Share of the reply's bigrams that are distinct: low where it repeats itself.
     distinct: float
 
 
 @dataclass(frozen=True)
+class Shift:
+    """What a program does to replies: means over the prompts whose replies can be compared.
+
+    Everything is NaN where none can.
+    """
+
+    #: Rise of each readout, in reference deviations, [concepts].
+    rise: np.ndarray
+    #: Rise of the surprise, nats.
+    surprise: float
+    #: Distinct share of bigrams, and that of the unsteered replies to the same prompts.
+    distinct: float
+    plain_distinct: float
+
+
+@dataclass(frozen=True)
 class SitePoint:
-    """The sweep's figures at one site."""
+    """The sweep's figures at one site; NaN where a program leaves no reply to compare."""
 
     site: int
     #: Rise of a concept's own readout against unsteered replies, in reference deviations.
@@ -104,7 +122,7 @@ def sweep(
         sites: the candidates.
         bar: told of every reply written, len(prompts) * (1 + len(sites) * len(vectors)).
     """
-    asked = [encode_chat(engine.tokenizer, prompt) for prompt in prompts]
+    asked = encode_prompts(engine, prompts, REPLY_TOKENS)
     plain = _readings(engine, asked, [()], steered, bar)[0]
     points = []
     for site in sites:
@@ -113,20 +131,49 @@ def sweep(
             (OrderOperation(ADD, vector, (site,), (length,), (0.0,), ((0, NO_END),)),)
             for vector in steered.vectors
         ]
-        readings = _readings(engine, asked, programs, steered, bar)
-        rises = [(r.projections - plain.projections) / steered.deviations for r in readings]
-        concepts, null = readings[:-RANDOM], readings[-RANDOM:]
-        points.append(
-            SitePoint(
-                site=site,
-                lift={name: float(rises[i][i]) for i, name in enumerate(steered.names)},
-                random_lift=float(np.abs(rises[-RANDOM:]).mean()),
-                perplexity_ratio=_ratio(concepts, plain),
-                random_perplexity_ratio=_ratio(null, plain),
-                distinct_ratio=float(np.mean([r.distinct for r in concepts]) / plain.distinct),
-            )
-        )
+        shifts = [
+            shift(replies, plain, steered.deviations)
+            for replies in _readings(engine, asked, programs, steered, bar)
+        ]
+        points.append(point(site, steered.names, shifts))
     return points
+
+
+def shift(
+    replies: list[Reading | None], plain: list[Reading | None], deviations: np.ndarray
+) -> Shift:
+    """Compares steered replies with the unsteered ones to the same prompts.
+
+    Args:
+        replies: by prompt; None where a reply is too short to be read.
+        plain: likewise, unsteered.
+        deviations: reference deviation of each concept, [concepts].
+    """
+    pairs = [(a, b) for a, b in zip(replies, plain, strict=True) if a and b]
+    if not pairs:
+        return Shift(np.full(len(deviations), np.nan), np.nan, np.nan, np.nan)
+    return Shift(
+        rise=np.mean([a.projections - b.projections for a, b in pairs], axis=0) / deviations,
+        surprise=float(np.mean([a.surprise - b.surprise for a, b in pairs])),
+        distinct=float(np.mean([a.distinct for a, _ in pairs])),
+        plain_distinct=float(np.mean([b.distinct for _, b in pairs])),
+    )
+
+
+def point(site: int, names: list[str], shifts: list[Shift]) -> SitePoint:
+    """A site's figures, from the shifts along each concept and then along RANDOM directions."""
+    concepts, null = shifts[:-RANDOM], shifts[-RANDOM:]
+    return SitePoint(
+        site=site,
+        lift={name: float(concepts[i].rise[i]) for i, name in enumerate(names)},
+        random_lift=float(np.abs([one.rise for one in null]).mean()),
+        perplexity_ratio=_ratio(concepts),
+        random_perplexity_ratio=_ratio(null),
+        distinct_ratio=float(
+            np.mean([one.distinct for one in concepts])
+            / np.mean([one.plain_distinct for one in concepts])
+        ),
+    )
 
 
 def _readings(
@@ -135,15 +182,15 @@ def _readings(
     programs: list[tuple[OrderOperation, ...]],
     steered: Steered,
     bar: Bar,
-) -> list[Reading]:
-    """One reading per program, over the replies to all prompts."""
-    greedy = {"max_tokens": REPLY_TOKENS, "temperature": 0.0}
+) -> list[list[Reading | None]]:
+    """For each program a reading of the reply to each prompt; None where it is too short."""
+    greedy = {"max_tokens": REPLY_TOKENS, "min_tokens": _MIN_TOKENS, "temperature": 0.0}
     writing = [Job(ids, operations=p, sampling=greedy) for p in programs for ids in asked]
     replies: list[list[int]] = [[] for _ in writing]
     for done in engine.run(writing):
         replies[done.index] = done.token_ids
         bar.update()
-    # A reply of one token has no bigram; that it is so short shows in the samples.
+    # A reply of one token has no bigram.
     kept = [i for i, reply in enumerate(replies) if len(reply) > 1]
     reading = [
         Job(
@@ -153,32 +200,29 @@ def _readings(
         )
         for i in kept
     ]
-    found: list[tuple[np.ndarray, float, float] | None] = [None] * len(writing)
+    found: list[Reading | None] = [None] * len(writing)
     for done in engine.run(reading):
         i = kept[done.index]
         bigrams = list(pairwise(replies[i]))
-        found[i] = (
-            steered.units @ done.means[0, steered.readout_site],
-            -float(np.mean(done.prompt_logprobs[-len(replies[i]) :])),
-            len(set(bigrams)) / len(bigrams),
+        found[i] = Reading(
+            projections=steered.units @ done.means[0, steered.readout_site],
+            surprise=-float(np.mean(done.prompt_logprobs[-len(replies[i]) :])),
+            distinct=len(set(bigrams)) / len(bigrams),
         )
-    return [
-        _mean([row for row in found[start : start + len(asked)] if row is not None])
-        for start in range(0, len(found), len(asked))
-    ]
+    return [found[start : start + len(asked)] for start in range(0, len(found), len(asked))]
 
 
-def _mean(rows: list[tuple[np.ndarray, float, float]]) -> Reading:
-    projections, surprise, distinct = zip(*rows, strict=True)
-    return Reading(np.mean(projections, axis=0), float(np.mean(surprise)), float(np.mean(distinct)))
-
-
-def _ratio(readings: list[Reading], plain: Reading) -> float:
-    return float(np.exp(np.mean([reading.surprise for reading in readings]) - plain.surprise))
+def _ratio(shifts: list[Shift]) -> float:
+    """Perplexity under steering over that without."""
+    return float(np.exp(np.mean([one.surprise for one in shifts])))
 
 
 def best(points: list[SitePoint], bounds: Bounds) -> int | None:
-    """The site with the greatest lift among those within the bounds; None where none is."""
+    """The site with the greatest lift among those within the bounds; None where none is.
+
+    A site at which some program leaves no reply to compare has figures that are NaN, which are
+    within no bounds.
+    """
     coherent = [
         point
         for point in points

@@ -12,12 +12,13 @@ against each other. Neutral texts are in a file of their own; the bundled ones s
     corpus.digest         of both files, for the pack's provenance
 
     for story in corpus.iter_stories(): story.concept, story.topic, story.text
-    for side in corpus.iter_sides("formal"): side.positive, side.text
+    for side in corpus.iter_sides(): side.concept, side.positive, side.text
     for text in corpus.iter_neutral(): ...
 
 `open_corpus` reads everything once and keeps counts only. Each iterator reads its file again,
 from the start, and gives the same rows in the same order; so a list of labels can be made in
-one pass and the texts streamed in another. Memory does not depend on the number of rows.
+one pass and the texts streamed in another. Memory does not depend on the number of rows, but
+for the numbers of those whose length does not suit the model.
 
 A story without a topic gets one of the PARTS topics "part 1" ... in turn, so that parts can be
 left out when vectors are tested as topics are.
@@ -29,34 +30,17 @@ with stories, or none and a contrast; and at least Rules.min_neutral neutral tex
 """
 
 import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vagus_server.packs.corpus import CORPUS
-from vagus_server.packs.seen import Seen
+from vagus_server.packs.good_rows import GoodRows, Rules
 from vagus_server.packs.tally import Sides, Tally, part
-from vagus_server.packs.user_rows import BadRow, Reason, Row, UserCorpusError, read_rows
+from vagus_server.packs.user_rows import Reason, UserCorpusError
 
-
-@dataclass(frozen=True)
-class Rules:
-    """What a corpus has to keep to.
-
-    Args:
-        on_bad: what happens to a row that breaks a rule.
-        concepts: the only ones allowed; None allows all.
-        min_texts: of a concept, and of each side of a contrast.
-        min_neutral: neutral texts.
-    """
-
-    on_bad: Literal["refuse", "skip"] = "refuse"
-    concepts: frozenset[str] | None = None
-    min_texts: int = 5
-    min_neutral: int = 10
+__all__ = ["Rules", "Side", "Story", "UserCorpus", "open_corpus"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +56,7 @@ class Story:
 class Side:
     """A text of one side of a contrast."""
 
+    concept: str
     positive: bool
     text: str
 
@@ -81,8 +66,8 @@ class UserCorpus:
     """A corpus whose every row has been checked once."""
 
     path: Path
-    neutral_path: Path
-    rules: Rules
+    rows: GoodRows
+    neutral_rows: GoodRows
     stories: dict[str, int]
     contrasts: dict[str, Sides]
     topics: list[str]
@@ -95,33 +80,31 @@ class UserCorpus:
     def iter_stories(self) -> Iterator[Story]:
         """All stories, in the order of the file; raises UserCorpusError if it has changed."""
         told: Counter[str] = Counter()
-        for row in self._again():
+        for _number, row in self.rows.read():
             if row.concept in self.stories:
                 topic = row.topic or part(told[row.concept])
                 told[row.concept] += 1
                 yield Story(row.concept, topic, row.text)
         self._check_same(self.path, told == self.stories)
 
-    def iter_sides(self, concept: str) -> Iterator[Side]:
-        """The texts of a contrast, in the order of the file; raises likewise."""
-        told: Counter[bool] = Counter()
-        for row in self._again():
-            if row.concept == concept:
-                told[row.side == "positive"] += 1
-                yield Side(row.side == "positive", row.text)
-        same = self.contrasts[concept] == Sides(told[True], told[False])
-        self._check_same(self.path, same)
+    def iter_sides(self) -> Iterator[Side]:
+        """The texts of all contrasts, in the order of the file; raises likewise."""
+        told: Counter[tuple[str, bool]] = Counter()
+        for _number, row in self.rows.read():
+            if row.concept in self.contrasts:
+                positive = row.side == "positive"
+                told[row.concept, positive] += 1
+                yield Side(row.concept, positive, row.text)
+        counts = {name: Sides(told[name, True], told[name, False]) for name in self.contrasts}
+        self._check_same(self.path, counts == self.contrasts)
 
     def iter_neutral(self) -> Iterator[str]:
         """The neutral texts, in the order of the file; raises likewise."""
         count = 0
-        for _number, row in _good(self.neutral_path, self.rules, Counter(), neutral=True):
+        for _number, row in self.neutral_rows.read():
             count += 1
             yield row.text
-        self._check_same(self.neutral_path, count == self.neutral)
-
-    def _again(self) -> Iterator[Row]:
-        return (row for _number, row in _good(self.path, self.rules, Counter()))
+        self._check_same(self.neutral_rows.path, count == self.neutral)
 
     def _check_same(self, path: Path, same: bool) -> None:
         if not same:
@@ -141,11 +124,12 @@ def open_corpus(path: Path, neutral: Path | None = None, rules: Rules | None = N
             file cannot be read.
     """
     rules, neutral = rules or Rules(), neutral or CORPUS / "neutral.jsonl"
+    rows, neutral_rows = GoodRows(path, rules), GoodRows(neutral, rules, neutral=True)
     skipped: Counter[Reason] = Counter()
     tally = Tally(path)
-    for number, row in _good(path, rules, skipped):
+    for number, row in rows.read(skipped):
         tally.add(number, row)
-    neutral_texts = sum(1 for _ in _good(neutral, rules, skipped, neutral=True))
+    neutral_texts = sum(1 for _ in neutral_rows.read(skipped))
     poor = tally.poor(rules.min_texts)
     for concept, (reason, detail) in poor.items():
         if rules.on_bad == "refuse":
@@ -162,8 +146,8 @@ def open_corpus(path: Path, neutral: Path | None = None, rules: Rules | None = N
         raise UserCorpusError(neutral, None, Reason.TOO_FEW_TEXTS, detail)
     return UserCorpus(
         path=path,
-        neutral_path=neutral,
-        rules=rules,
+        rows=rows,
+        neutral_rows=neutral_rows,
         stories=stories,
         contrasts=contrasts,
         topics=sorted(tally.topics),
@@ -171,42 +155,6 @@ def open_corpus(path: Path, neutral: Path | None = None, rules: Rules | None = N
         digest=_digest(path, neutral),
         skipped=dict(skipped),
     )
-
-
-def _good(
-    path: Path, rules: Rules, skipped: Counter[Reason], *, neutral: bool = False
-) -> Iterator[tuple[int, Row]]:
-    """The rows that keep to the rules, one by one, with their numbers."""
-    try:
-        if not path.is_file():
-            raise UserCorpusError(path, None, None, "is not a file")
-        kinds: dict[str, bool] = {}
-        with Seen() as seen:
-            for number, row in read_rows(path, neutral=neutral):
-                bad = row if isinstance(row, BadRow) else _broken(row, rules, kinds, seen)
-                if isinstance(row, Row) and bad is None:
-                    yield number, row
-                elif bad is not None and rules.on_bad == "skip":
-                    skipped[bad.reason] += 1
-                elif bad is not None:
-                    raise UserCorpusError(path, number, bad.reason, bad.detail)
-    except OSError as error:
-        raise UserCorpusError(path, None, None, f"cannot be read: {error.strerror}") from None
-    except sqlite3.Error as error:
-        raise UserCorpusError(path, None, None, f"no room for what was seen: {error}") from None
-
-
-def _broken(row: Row, rules: Rules, kinds: dict[str, bool], seen: Seen) -> BadRow | None:
-    """Which rule a row breaks that follows the schema, if any."""
-    if row.concept is not None:
-        if rules.concepts is not None and row.concept not in rules.concepts:
-            return BadRow(Reason.UNKNOWN_CONCEPT, repr(row.concept))
-        # A concept is of the kind that its first row has.
-        if kinds.setdefault(row.concept, row.side is None) != (row.side is None):
-            return BadRow(Reason.TWO_KINDS, repr(row.concept))
-    if not seen.add(row.text):
-        return BadRow(Reason.DUPLICATE_TEXT, repr(row.text[:60]))
-    return None
 
 
 def _digest(*paths: Path) -> str:

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong type"
     EMPTY_TEXT = "empty text"
     TEXT_TOO_LONG = "text too long"
+    TOO_FEW_TOKENS = "too few tokens"
+    TOO_MANY_TOKENS = "too many tokens"
     BAD_CONCEPT_NAME = "bad concept name"
     UNKNOWN_CONCEPT = "unknown concept"
     BAD_SIDE = "bad side"
