@@ -55,7 +55,7 @@ class ExtractWorker(SteeringWorker):
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Samples, and adds the readouts of the pass to the moments."""
-        output = super(SteeringWorker, self).sample_tokens(grammar_output)
+        output = self._sample(grammar_output)
         if self.batch.layout is not None and len(self.batch.layout.positions):
             readouts, _, _ = self.tables.collect()
             before = readouts[..., 0].double()

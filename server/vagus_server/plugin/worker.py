@@ -138,12 +138,16 @@ class SteeringWorker(Worker):
         self.batch.layout = None  # a pass without real rows sends nothing
         return super().execute_model(scheduler_output)
 
-    def sample_tokens(self, grammar_output: Any) -> Any:
-        """Samples, and attaches the step's readouts and marks to the output."""
+    def _sample(self, grammar_output: Any) -> Any:
+        """Samples as vLLM's worker does, with generators that it can handle."""
         runner: Any = self.model_runner
         if self.device.type == "cpu" and not hasattr(runner, "model_state"):
             prepare_draws(runner)
-        output = super().sample_tokens(grammar_output)
+        return super().sample_tokens(grammar_output)
+
+    def sample_tokens(self, grammar_output: Any) -> Any:
+        """Samples, and attaches the step's readouts and marks to the output."""
+        output = self._sample(grammar_output)
         layout = self.batch.layout
         if layout is None or not get_pp_group().is_last_rank:
             return output
