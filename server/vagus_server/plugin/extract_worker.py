@@ -56,7 +56,8 @@ class ExtractWorker(SteeringWorker):
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Samples, and adds the readouts of the pass to the moments."""
         output = self._sample(grammar_output)
-        if self.batch.layout is not None and len(self.batch.layout.positions):
+        layout = self.batch.layout
+        if output is not None and layout is not None and len(layout.positions):
             readouts, _, _ = self.tables.collect()
             before = readouts[..., 0].double()
             self._moments[0] += before.sum(0)

@@ -149,7 +149,8 @@ class SteeringWorker(Worker):
         """Samples, and attaches the step's readouts and marks to the output."""
         output = self._sample(grammar_output)
         layout = self.batch.layout
-        if layout is None or not get_pp_group().is_last_rank:
+        # None: the forward pass failed, and has told why.
+        if output is None or layout is None or not get_pp_group().is_last_rank:
             return output
         return attach_step(output, self._collect(), layout, self.model_runner)
 
