@@ -144,6 +144,14 @@ class Tables:
         requests, programs = len(step.requests), len(step.programs)
         self._begin(self._message, requests, programs, positions, self.step)
 
+    def gates(self) -> Tensor:
+        """What gates found in the pass just enqueued, int32 [its rows]: a copy."""
+        return self.step.row_gates[: self._packed.rows].clone()
+
+    def put_gates(self, gates: Tensor) -> None:
+        """What earlier stages' gates found in the pass that begins; as from `gates`."""
+        self.step.row_gates[: len(gates)].copy_(gates)
+
     def collect(self) -> tuple[Tensor, Tensor, Tensor]:
         """Readouts, marks and steps of the pass just enqueued, on the device.
 

@@ -23,7 +23,7 @@ from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.generators import prepare_draws
 from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.sites import Decoder, install
-from vagus_server.plugin.stages import Collected
+from vagus_server.plugin.stages import Collected, Earlier
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.transport import CHANGES, attach_step
 from vagus_server.plugin.wire import order_from_sampling_params
@@ -56,7 +56,7 @@ class SteeringWorker(Worker):
             self._wrap_v2(runner)
         else:
             self._wrap_v1(runner)
-        self._earlier: Collected | None = None
+        self._earlier: Earlier | None = None
         if self.vllm_config.parallel_config.pipeline_parallel_size > 1:
             self._wrap_stage(runner)
 
@@ -104,7 +104,8 @@ class SteeringWorker(Worker):
             self._earlier = stages.receive(intermediate_tensors)
             output = execute(scheduler_output, intermediate_tensors, **kwargs)
             if isinstance(output, IntermediateTensors) and self.batch.layout is not None:
-                return IntermediateTensors(stages.send(output.tensors, self._collect()))
+                gates = self.tables.gates()
+                return IntermediateTensors(stages.send(output.tensors, self._collect(), gates))
             return output
 
         runner.execute_model = execute_model
@@ -114,13 +115,15 @@ class SteeringWorker(Worker):
 
         Must be enqueued on the stream of the forward pass: the next pass overwrites it.
         """
-        own = self.tables.collect()
-        return own if self._earlier is None else stages.merge(own, self._earlier, self._read_here)
+        own, earlier = self.tables.collect(), self._earlier
+        return own if earlier is None else stages.merge(own, earlier.collected, self._read_here)
 
     def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
         step = self.batch.begin(ids, tokens, starts)
         if step is not None:
             self.tables.begin(step)
+        if step is not None and self._earlier is not None:
+            self.tables.put_gates(self._earlier.gates)
 
     def execute_model(self, scheduler_output: Any) -> Any:
         """One forward pass, with the orders of its requests in place."""
