@@ -59,6 +59,7 @@ class SteeringWorker(Worker):
         self._earlier: Earlier | None = None
         if self.vllm_config.parallel_config.pipeline_parallel_size > 1:
             self._wrap_stage(runner)
+        self.tables.rehearse()
 
     def _before_install(self, decoder: Decoder, config: PluginConfig) -> None:
         """For workers that put something below the site operation."""
