@@ -95,7 +95,8 @@ def compile_launch(launch: Launch, architecture: int) -> Compiled:
             continue
         signature[name] = mangle_type(arg)
         # The caching allocator aligns tensors to more than 16 bytes.
-        if isinstance(arg, Tensor) or (special and isinstance(arg, int) and arg % 16 == 0):
+        aligned = isinstance(arg, Tensor) and not kernel.params[i].do_not_specialize_on_alignment
+        if aligned or (special and isinstance(arg, int) and arg % 16 == 0):
             attributes[(i,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, signature, constants, attributes)
     target = GPUTarget("cuda", architecture, 32)

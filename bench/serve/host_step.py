@@ -17,20 +17,37 @@ from typing import Any
 
 import numpy as np
 
-from vagus_kernels.layout import ADD
+from vagus_kernels.layout import ADD, CLAMP
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.course import Course
 from vagus_server.plugin.room import Room
 from vagus_server.plugin.roster import Roster
 from vagus_server.plugin.watch import Watches
-from vagus_server.plugin.wire import NO_END, News, Order, OrderOperation, OrderPolicy, Step
+from vagus_server.plugin.wire import (
+    NO_END,
+    News,
+    Order,
+    OrderEnvelope,
+    OrderOperation,
+    OrderPolicy,
+    Step,
+)
 
 CONFIG = PluginConfig(sites=32, hidden_size=4096, readout_sites=(21,), concepts=171)
 STEPS = 300
 #: Tokens of a block of the prefix cache, as on a GPU.
 BLOCK = 16
-KINDS = ("idle", "read", "steered, shared", "steered, distinct, read")
+KINDS = (
+    "idle",
+    "read",
+    "steered, shared",
+    "steered, distinct, read",
+    "steered, ramp",
+    "steered, half-life",
+    "steered, clamp",
+    "steered, bounded scope",
+)
 
 
 def order(kind: str, index: int) -> Order | None:
@@ -41,8 +58,14 @@ def order(kind: str, index: int) -> Order | None:
     if "steered" not in kind:
         return Order(read=read)
     program = index if "distinct" in kind else 0
+    code = CLAMP if "clamp" in kind else ADD
+    scope = ((0, 50), (60, 90_000)) if "bounded" in kind else ((0, NO_END),)
+    envelope = None
+    if "ramp" in kind or "half-life" in kind:
+        ramp, half_life = (1e4, 0.0) if "ramp" in kind else (0.0, 1e4)
+        envelope = OrderEnvelope(20, ramp, half_life)
     operations = tuple(
-        OrderOperation(ADD, 1 + p, (16,), (1.0 + program,), (0.0,), ((0, NO_END),))
+        OrderOperation(code, 1 + p, (16,), (1.0 + program,), (2.0,), scope, None, envelope)
         for p in range(3)
     )
     return Order(operations, digest=program.to_bytes(4, "big"), read=read)

@@ -28,7 +28,11 @@ class ReadTables(NamedTuple):
     program_vector: Tensor  # [S, P]
 
 
-@triton.jit(do_not_specialize=["parts", "vectors", "table_rows"])
+# The rows stand in a step's message, behind sections of any length: aligned as it happens.
+@triton.jit(
+    do_not_specialize=["parts", "vectors", "table_rows"],
+    do_not_specialize_on_alignment=["rows_ptr"],
+)
 def _gather_kernel(
     rows_ptr,
     out_ptr,

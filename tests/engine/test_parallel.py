@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from support.calls import EVERYTHING, add, generate, rows, spec
+from support.calls import EVERYTHING, VECTOR, add, generate, rows, spec
 from support.compare import compare
 from support.offline import EVERYWHERE, Result
 from support.reference import Reference
 from support.server_process import ServerProcess
 from support.small_pack import small_pack
-from support.tiny_check import OTHER, PROGRAMS, PROMPT, check, tiny_reference
+from support.tiny_check import LAST, OTHER, PROGRAMS, PROMPT, check, tiny_reference
 from support.tiny_models import HIDDEN, LAYERS, write_tiny_model
-from vagus.v1.steering_pb2 import Receipt
+from vagus.v1 import steering_pb2
 from vagus_server.concepts.registry import Registry
 from vagus_server.engine.canary import run_canary
 from vagus_server.engine.engine import Engine, drain
@@ -38,6 +38,19 @@ CASES: dict[str, tuple[dict[str, int], int]] = {
 }
 
 
+def behind_a_gate(operation: steering_pb2.Operation, site: int) -> steering_pb2.Operation:
+    """The operation acts on rows in which a site of an earlier stage finds "calm" above 0."""
+    operation.gate.CopyFrom(steering_pb2.Gate(concept="calm", site=site, at_least=0))
+    return operation
+
+
+#: Besides what one worker can do: what one stage must know of another.
+ASKED = [
+    *PROGRAMS.values(),
+    steering_pb2.Program(operations=[behind_a_gate(add("sad", 0.5, (LAST,), VECTOR), site=0)]),
+]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_tokens_readouts_and_receipts(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -56,6 +69,7 @@ def test_stages_of_the_v2_runner(reference: Reference) -> None:
     options = {"block_size": 32, "pipeline_parallel_size": 2}
     prompt = reference.tokenizer.encode("The letter lay on the kitchen table. She read it,")
     operations = [add("desperate", 0.2, (5, 25)), add("calm", -0.1, (20,), phase="generation")]
+    operations.append(behind_a_gate(add("happy", 0.2, (25,)), site=5))
     asked = spec(prompt, *operations, readouts=EVERYTHING, max_tokens=8)
     with ServerProcess(
         *("--max-model-len", "128", "--max-running", "8", "--max-batched-tokens", "128"),
@@ -93,7 +107,7 @@ async def _check(
         asked = [
             (prompt, message, rank)
             for prompt in (PROMPT, OTHER)
-            for message in PROGRAMS.values()
+            for message in ASKED
             for rank in ranks
         ]
         requests = [
@@ -112,6 +126,6 @@ async def _check(
     finally:
         engine.shutdown()
     for r, (prompt, message, _), outs in zip(running, asked, outputs, strict=True):
-        receipt = receipt_message(r, pack.residual_norms) or Receipt()
+        receipt = receipt_message(r, pack.residual_norms) or steering_pb2.Receipt()
         ids = [token for output in outs for token in output.token_ids]
         check(reference, Result(prompt, ids, r.sink.rows, receipt), message, readout_site)

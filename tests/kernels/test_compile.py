@@ -12,6 +12,7 @@ from bench.kernels.compiled import (
     fused,
     unfused,
 )
+from vagus_kernels import gather_readouts
 
 pytestmark = pytest.mark.skipif(
     triton.knobs.runtime.interpret, reason="TRITON_INTERPRET leaves nothing to compile"
@@ -76,3 +77,10 @@ def test_odd_stride_is_loaded_by_element() -> None:
 def test_around_a_pass(arch: int) -> None:
     for launch in around(8192, 171):
         check_memory(compile_launch(launch, arch))
+
+
+def test_rows_to_gather_may_begin_anywhere_in_a_message() -> None:
+    """Sections before them have any length; else the first aligned ones compile it once more."""
+    rows = gather_readouts._gather_kernel.params[0]
+    assert rows.name == "rows_ptr"
+    assert rows.do_not_specialize_on_alignment

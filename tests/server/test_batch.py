@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import programs
 from support.examples import examples
 from vagus.v1 import steering_pb2 as pb
-from vagus_kernels.layout import ADD, CLAMP, READ_FLAG, SET
+from vagus_kernels.layout import ADD, CLAMP, READ_FLAG, SCALE_FLAG, SET
 from vagus_kernels.step import Step
 from vagus_server.plugin.batch import Batch
 from vagus_server.plugin.config import PluginConfig
@@ -158,6 +158,54 @@ def test_steps_that_depend_on_the_row_are_measured(worker: Worker) -> None:
     assert worker.tables.step.row_scale[:2, 2].tolist() == [1.0, 1.0]
     worker.begin(["a"], [1], [4])
     assert worker.tables.step.row_scale[0, 2] == 0.25
+
+
+def test_steps_are_measured_row_by_row_in_any_batch(worker: Worker) -> None:
+    worker.batch.roster.add("a", Order((operation(1, 3, kind=SET), operation(2, kind=CLAMP)), b"x"))
+    worker.batch.roster.add("b", steered(b"y", 1))
+    for name in ("c", "d"):
+        worker.batch.roster.add(name, Order((operation(0, kind=CLAMP),), b"z"))
+    step = worker.begin(["c", "a", "b", "unknown", "d"], [1, 3, 2, 2, 2], [9] * 5)
+    assert step is not None
+    a, c = [(1, 0), (3, 0), (2, 1)], [(0, 0)]
+    of_row = {0: c, 1: a, 2: a, 3: a, 8: c, 9: c}
+    expected = [(site * ROWS + row) * 3 + p for row, steps in of_row.items() for site, p in steps]
+    assert step.measured.tolist() == expected
+    assert worker.batch.layout is not None
+    assert worker.batch.layout.spans[:, 4].tolist() == [1, 9, 0, 0, 2]
+
+
+def test_a_ramp_that_has_ended_costs_nothing(worker: Worker) -> None:
+    ramp = operation(1, envelope=OrderEnvelope(2, 4.0, 0.0))
+    fading = operation(1, envelope=OrderEnvelope(2, 0.0, 8.0))
+    worker.batch.roster.add("a", Order((operation(0), ramp), b"x"))
+    worker.batch.roster.add("b", Order((fading,), b"y"))
+    step = worker.begin(["a", "b"], [1, 1], [4, 100])
+    assert step is not None
+    assert step.requests[:, 7].tolist() == [1, 1 << 8 | 1]
+    assert step.scales[:, :2].tolist() == [[1, 2], [0, 2]]
+    assert worker.tables.step.row_scale[0].tolist() == [1, 0.75, 1]
+    step = worker.begin(["a", "b"], [1, 1], [6, 102])
+    assert step is not None
+    assert step.requests[:, 7].tolist() == [0, 1]
+    assert worker.rows(2)[1] == [0b11, 1 | SCALE_FLAG]
+
+
+def test_only_rows_across_a_bound_of_a_scope_need_ranges(worker: Worker) -> None:
+    worker.batch.roster.add("a", Order((operation(1, scope=((2, 6),)),), b"x", ((5, NO_END),)))
+    # The last two: what was drafted is computed anew.
+    for start, tokens in ((0, 2), (2, 1), (3, 2), (5, 1), (6, 3), (5, 1), (1, 1)):
+        step = worker.begin(["a"], [tokens], [start])
+        assert step is not None
+        assert len(step.ranges) == 0
+        scoped, read = 2 <= start < 6, start >= 5
+        assert worker.rows(tokens)[1] == [scoped | READ_FLAG * read] * tokens
+        assert step.read.tolist() == list(range(tokens)) * read
+    step = worker.begin(["a"], [3], [4])
+    assert step is not None
+    assert len(step.ranges) == 2
+    assert worker.rows(3)[1] == [1, 1 | READ_FLAG, READ_FLAG]
+    assert step.read.tolist() == [1, 2]
 
 
 def test_a_slot_measures_what_its_program_needs_measured(worker: Worker) -> None:

@@ -1,12 +1,13 @@
 """Row flags against their definition, position by position."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG
-from vagus_server.plugin.orders import RowFlags, covered
-from vagus_server.plugin.wire import NO_END, Order, OrderOperation
+from vagus_server.plugin.orders import RowFlags, RowScales, covered
+from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation
 
 POSITIONS = st.integers(0, 8)
 RANGES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=3).map(tuple)
@@ -43,10 +44,36 @@ def test_ranges_give_the_flags_of_the_definition(order: Order, start: int, token
 
 
 @examples
-@given(ORDERS, st.integers(0, 2**20))
-def test_flags_are_steady_past_the_last_bound(order: Order, ahead: int) -> None:
-    row_flags = RowFlags.of(order)
-    assert row_flags.steady == flags(order, row_flags.steady_from + ahead)
+@given(ORDERS, st.integers(0, 12))
+def test_flags_are_steady_between_bounds(order: Order, position: int) -> None:
+    start, end, steady = RowFlags.of(order).piece(position)
+    assert start <= position < end
+    assert {flags(order, q) for q in range(start, min(end, 20))} == {steady}
+
+
+ENVELOPES = st.builds(
+    OrderEnvelope, st.integers(0, 6), st.sampled_from([0.0, 0.5, 1.0, 2.0, 2.5]), st.just(0.0)
+)
+
+
+@examples
+@given(st.lists(ENVELOPES | st.none(), max_size=3), st.integers(0, 12))
+def test_nothing_is_scaled_once_all_ramps_have_ended(
+    envelopes: list[OrderEnvelope | None], position: int
+) -> None:
+    operations = tuple(OrderOperation(1, 1, (), (), (), (), None, e) for e in envelopes)
+    scales = RowScales.of(Order(operations))
+    assert len(scales.records) == sum(e is not None for e in envelopes)
+    if position >= scales.until:
+        for _, origin, ramp, _ in scales.records:
+            over = float(np.int32(ramp).view(np.float32))
+            assert max(0, position - origin) + 1 >= over
+    assert scales.until <= max((e.origin + 3 for e in envelopes if e), default=0)
+
+
+def test_a_half_life_never_ends() -> None:
+    fading = OrderOperation(1, 1, (), (), (), (), None, OrderEnvelope(4, 2.0, 8.0))
+    assert RowScales.of(Order((fading,))).until == NO_END
 
 
 @examples
@@ -59,5 +86,5 @@ def test_covered_positions(ranges: tuple[tuple[int, int], ...], start: int, toke
 def test_eight_operations_and_the_read_flag_do_not_meet() -> None:
     operation = OrderOperation(1, 1, (0,), (1.0,), (0.0,), ((0, NO_END),))
     order = Order(operations=(operation,) * 8, read=((0, NO_END),))
-    assert RowFlags.of(order).steady == 0xFF | READ_FLAG
+    assert RowFlags.of(order).piece(0) == (0, NO_END, 0xFF | READ_FLAG)
     assert READ_FLAG & OPERATIONS_MASK == 0

@@ -86,6 +86,7 @@ def engine_config(**changes: Any) -> SimpleNamespace:
         scheduler_config=SimpleNamespace(async_scheduling=False),
         lora_config=object(),
         kv_transfer_config=None,
+        offload_config=SimpleNamespace(uva=SimpleNamespace(cpu_offload_gb=0.0)),
         aux_output_config=SimpleNamespace(enable_return_routed_experts=False),
     )
     for name, value in changes.items():
@@ -127,6 +128,17 @@ def test_settings_under_which_rows_would_be_wrong_are_refused(setting: str) -> N
         check_engine_config(engine_config(**SETTINGS[setting]))
     sentence = rf"Vagus does not support {setting} \(.+\) yet; switch it off"
     assert re.fullmatch(sentence, str(caught.value))
+
+
+def test_weights_offloaded_through_uva_are_fine_and_else_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = engine_config(offload__uva=SimpleNamespace(cpu_offload_gb=1.0))
+    check_engine_config(config)
+    monkeypatch.setenv("VLLM_WEIGHT_OFFLOADING_DISABLE_UVA", "1")
+    check_engine_config(engine_config())
+    with pytest.raises(Unsupported, match=r"support weight offloading without UVA \(.+ twice\)"):
+        check_engine_config(config)
 
 
 def test_a_vllm_without_prefill_context_parallelism_is_fine() -> None:

@@ -13,7 +13,9 @@ from vllm.v1.worker import gpu_model_runner
 from vllm.v1.worker.gpu import model_runner
 
 from vagus_server.plugin.batch import Layout
+from vagus_server.plugin.extract_worker import ExtractWorker
 from vagus_server.plugin.transport import STEP, attach_step
+from vagus_server.plugin.worker import SteeringWorker
 
 LAYOUT = Layout(["a"], np.zeros((1, 5), np.int32), np.array([7], np.int32))
 #: Readouts, marks and steps: of one row, one site, one concept.
@@ -67,6 +69,15 @@ def test_on_a_gpu_copies_queue_on_the_runners_stream(runner: Any) -> None:
         torch.cuda.Event().synchronize.assert_called_once_with()
     stream.wait_stream.assert_called_once_with(mock.ANY)
     assert step.readouts == COLLECTED[0].numpy().tobytes()
+
+
+@pytest.mark.parametrize("kind", [SteeringWorker, ExtractWorker])
+def test_a_pass_that_failed_brings_no_step(kind: type[SteeringWorker]) -> None:
+    """What vLLM's worker then returns is None; its own error must not be hidden by ours."""
+    worker: Any = object.__new__(kind)
+    worker._sample = lambda _grammar: None
+    worker.batch = SimpleNamespace(layout=LAYOUT)
+    assert worker.sample_tokens(None) is None
 
 
 def test_vllms_runners_have_the_streams_that_are_asked_for() -> None:

@@ -107,6 +107,26 @@ def test_rejected_drafts_and_what_is_computed_anew_do_not_count() -> None:
     assert [(c.begins, c.position) for c in found] == [(True, at + 2), (False, at + 3)]
 
 
+def test_the_parts_of_a_changed_request_count_as_one() -> None:
+    """A change holds from position 5 on, in a pass that has an accepted draft."""
+    watches = watching(policy(begin=8.0), ids=("a", "b"))
+    parts = step(("a", 4, [0.0]), ("a", 5, [0.0]), ("b", 3, [9.0]))
+    watches.see(step(("a", 3, [0.0])), {})
+    assert watches.several(parts) == ["a"]
+    assert [c.id for c in watches.see(parts, {"a": 6})] == ["b"]
+    found = []
+    for position in range(6, 10):
+        found += watches.see(step(("a", position, [9.0])), {})
+    assert [(c.begins, c.position) for c in found] == [(True, 6)]
+
+
+def test_rows_of_parts_are_seen_in_order() -> None:
+    watches = watching(policy())
+    parts = step(("a", 3, [0.0, 3.0]), ("a", 5, [0.0, 3.0]), ("a", 7, []))
+    found = watches.see(parts, {"a": 7})
+    assert [(c.begins, c.position) for c in found] == [(True, 4), (False, 5), (True, 6)]
+
+
 def test_prompt_tokens_do_not_count() -> None:
     watches = watching(policy())
     assert watches.see(step(("a", 0, [9.0, 9.0, 9.0])), {"a": 2}) == []

@@ -54,6 +54,7 @@ def check(reference: Reference, result: Result, message: steering_pb2.Program, *
     """
     program = SlowProgram(message, reference.concepts, len(result.prompt))
     _check_states(reference, result, program, *sites)
+    assert program.margin >= GATE, "a gate is too close to its bound: choose another"
     if message.operations:
         end = len(result.prompt) + len(result.ids) - 1
         check_receipt(program, result.receipt, end)

@@ -1,7 +1,7 @@
 """What the next forward pass must know of its requests.
 
 Runs once a step for every request in the batch, so what most requests need is done for all at
-once; only requests near the bounds of their ranges are looked at singly.
+once; only requests whose rows lie across bounds of their ranges are looked at singly.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
-from vagus_kernels.step import RANGE, SCALE, Step
+from vagus_kernels.step import RANGE, Step
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.orders import covered
 from vagus_server.plugin.programs import Program, encode_program
@@ -43,7 +43,8 @@ class Batch:
         self._inverse_norms = inverse_norms
         self._table_rows = table_rows
         self.roster = Roster(config.slots)
-        #: By slot: where its program acts or tests, and which steps it measures.
+        #: By slot: where its program acts or tests, and which steps it measures: indices into
+        #: the flat table of steps for row 0, and how many.
         self._sites = np.zeros((config.slots, config.sites), dtype=bool)
         self._measured: dict[int, np.ndarray] = {}
         self._measures = np.zeros(config.slots, dtype=np.int32)
@@ -67,7 +68,8 @@ class Batch:
         requests = np.zeros((len(who), 8), dtype=np.int32)
         requests[:, 0], requests[:, 1] = np.cumsum(tokens) - tokens, tokens
         requests[:, 2], requests[:, 3] = roster.slot[who], starts
-        steady = starts >= roster.steady_from[who]
+        roster.settle(who, starts)
+        steady = starts + tokens <= roster.until[who]
         requests[:, 4] = np.where(steady, roster.steady[who], 0)
         reads = (requests[:, 4] & READ_FLAG) != 0
         rows_read = [_rows(requests[reads])]
@@ -104,7 +106,8 @@ class Batch:
                 program = encode_program(order, self._config, self._inverse_norms)
                 fresh[slot] = program
                 self._sites[slot] = program.counts > 0
-                self._measured[slot] = program.measured
+                site, p = program.measured.T
+                self._measured[slot] = site * self._table_rows * self._config.operations + p
                 self._measures[slot] = len(program.measured)
         return fresh
 
@@ -123,17 +126,13 @@ class Batch:
         rows_read.append(covered(order.read, start, tokens).astype(np.int64) + (first - start))
 
     def _scales(self, requests: np.ndarray, who: np.ndarray) -> np.ndarray:
-        scales: list[tuple[int, int, int, int]] = []
-        for j in np.flatnonzero(self.roster.scaled[who]).tolist():
-            order = self.roster.order(int(who[j]))
-            at = len(scales)
-            for p, operation in enumerate(order.operations):
-                envelope = operation.envelope
-                if envelope is not None:
-                    floats = np.array([envelope.ramp, envelope.half_life], dtype=np.float32)
-                    scales.append((p, envelope.origin, *floats.view(np.int32).tolist()))
-            requests[j, 7] = at << 8 | len(scales) - at
-        return np.array(scales, dtype=np.int32).reshape(-1, SCALE)
+        scaled = np.flatnonzero(requests[:, 3] < self.roster.scaled_until[who])
+        if not len(scaled):
+            return _NONE
+        records = [self.roster.scales[i] for i in who[scaled].tolist()]
+        counts = np.fromiter(map(len, records), np.int32, len(records))
+        requests[scaled, 7] = np.cumsum(counts) - counts << 8 | counts
+        return np.concatenate(records)
 
     def _message(
         self,
@@ -168,13 +167,17 @@ class Batch:
 
     def _measured_steps(self, steered: np.ndarray) -> np.ndarray:
         """Flat indices into the table of steps, row by row."""
-        c, parts = self._config, []
-        for first, tokens, slot in steered[self._measures[steered[:, 2]] > 0, :3].tolist():
-            site, p = self._measured[slot].T
-            rows = np.arange(first, first + tokens)[:, None]
-            flat = (site * self._table_rows + rows) * c.operations + p
-            parts.append(flat.reshape(-1))
-        return np.concatenate(parts).astype(np.int32) if parts else _NONE
+        mine = steered[self._measures[steered[:, 2]] > 0]
+        if not len(mine):
+            return _NONE
+        tokens, slots = mine[:, 1], mine[:, 2]
+        parts = [
+            self._measured[slot] if count == 1 else np.tile(self._measured[slot], count)
+            for slot, count in zip(slots.tolist(), tokens.tolist(), strict=True)
+        ]
+        rows = np.repeat(_rows(mine), np.repeat(self._measures[slots], tokens))
+        flat = np.concatenate(parts) + rows * self._config.operations
+        return flat.astype(np.int32)
 
     def _step(
         self,

@@ -53,9 +53,9 @@ class ExtractWorker(SteeringWorker):
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Samples, and adds the readouts of the pass to the moments."""
-        output = super(SteeringWorker, self).sample_tokens(grammar_output)
+        output = self._sample(grammar_output)
         layout = self.batch.layout
-        if layout is not None and len(layout.positions):
+        if output is not None and layout is not None and len(layout.positions):
             readouts, _, _ = self.tables.collect()
             before = readouts[..., 0].double()
             fresh = self._taps.unread(layout)

@@ -1,10 +1,13 @@
 """What a request's order means for its rows, as a function of position."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
+from vagus_kernels.step import SCALE
 from vagus_server.plugin.wire import NO_END, Order, Range
 
 
@@ -12,31 +15,59 @@ from vagus_server.plugin.wire import NO_END, Order, Range
 class RowFlags:
     """Row flags of one request.
 
-    Past the last bound of any range the flags are constant; nearly every decoded token is
-    there, and its flags cost a comparison.
+    They change only at the bounds of ranges: nearly every decoded token lies in the same piece as
+    the one before it, and its flags cost a comparison.
     """
 
     #: (start, end, flags), half-open.
     ranges: tuple[tuple[int, int, int], ...]
-    #: Position from which on the flags are `steady`.
-    steady_from: int
-    steady: int
 
     @classmethod
     def of(cls, order: Order) -> "RowFlags":
         """The flags that an order gives its rows."""
         ranges = [(*r, 1 << p) for p, o in enumerate(order.operations) for r in o.scope]
         ranges += [(*r, READ_FLAG) for r in order.read]
-        steady_from = max((b for r in ranges for b in r[:2] if b != NO_END), default=0)
-        steady = 0
-        for start, end, flags in ranges:
-            if end == NO_END and start <= steady_from:
-                steady |= flags
-        return cls(tuple(ranges), steady_from, steady)
+        return cls(tuple(ranges))
+
+    def piece(self, position: int) -> tuple[int, int, int]:
+        """Start and end of the positions around this one that have its flags, and the flags."""
+        start, end, flags = 0, NO_END, 0
+        for first, last, bits in self.ranges:
+            if first <= position < last:
+                flags |= bits
+            for bound in (first, last):
+                if bound <= position:
+                    start = max(start, bound)
+                else:
+                    end = min(end, bound)
+        return start, end, flags
 
     def overlapping(self, start: int, tokens: int) -> list[tuple[int, int, int]]:
         """The ranges that the positions [start, start + tokens) touch."""
         return [r for r in self.ranges if r[0] < start + tokens and start < r[1]]
+
+
+class RowScales(NamedTuple):
+    """Factors on the steps of one request's operations; see vagus_kernels.step."""
+
+    #: int32 [n, 4], as in a step's message.
+    records: np.ndarray
+    #: From this position on all of them are 1.
+    until: int
+
+    @classmethod
+    def of(cls, order: Order) -> "RowScales":
+        """The factors that an order's envelopes give."""
+        records, until = [], 0
+        for p, operation in enumerate(order.operations):
+            envelope = operation.envelope
+            if envelope is None:
+                continue
+            floats = np.array([envelope.ramp, envelope.half_life], dtype=np.float32)
+            records.append((p, envelope.origin, *floats.view(np.int32).tolist()))
+            ramped = envelope.origin + math.ceil(envelope.ramp)
+            until = max(until, NO_END if envelope.half_life > 0 else ramped)
+        return cls(np.array(records, dtype=np.int32).reshape(-1, SCALE), until)
 
 
 def covered(ranges: tuple[Range, ...], start: int, tokens: int) -> np.ndarray:

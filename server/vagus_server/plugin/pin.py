@@ -56,6 +56,9 @@ def check_engine_config(config: Any) -> None:
         "speculative decoding with asynchronous scheduling (positions are not known in time)": (
             speculative is not None and config.scheduler_config.async_scheduling
         ),
+        "weight offloading without UVA (it calls a layer in itself, and the hook acts twice)": (
+            config.offload_config.uva.cpu_offload_gb > 0 and not _offloads_by_uva()
+        ),
         "KV transfer (remote prefill would run unsteered)": config.kv_transfer_config is not None,
         "enable_return_routed_experts (its field carries the readouts)": (
             config.aux_output_config.enable_return_routed_experts
@@ -64,6 +67,14 @@ def check_engine_config(config: Any) -> None:
     for what, present in refusals.items():
         if present:
             raise Unsupported(f"Vagus does not support {what} yet; switch it off")
+
+
+def _offloads_by_uva() -> bool:
+    """Whether vLLM leaves a layer's `forward` alone when it offloads the layer's weights."""
+    from vllm import envs
+    from vllm.utils.platform_utils import is_uva_available
+
+    return is_uva_available() and not envs.VLLM_WEIGHT_OFFLOADING_DISABLE_UVA
 
 
 def check_parameters(method: Callable[..., Any], expected: tuple[str, ...]) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vagus_server.plugin.orders import RowFlags
+from vagus_kernels.step import SCALE
+from vagus_server.plugin.orders import RowFlags, RowScales
 from vagus_server.plugin.slots import Slots
 from vagus_server.plugin.wire import Order
 
@@ -38,11 +39,12 @@ class Roster:
 
     #: int64 [entries] each: slot of the program, or NO_SLOT while it has none.
     slot: np.ndarray
-    #: Flags of all positions from `steady_from` on.
-    steady_from: np.ndarray
+    #: Flags of the positions in [since, until), those around the last that `settle` was given.
+    since: np.ndarray
+    until: np.ndarray
     steady: np.ndarray
-    #: Whether there are envelopes.
-    scaled: np.ndarray
+    #: The position from which on nothing is scaled.
+    scaled_until: np.ndarray
     #: The first position that the entry holds for.
     first: np.ndarray
 
@@ -50,6 +52,8 @@ class Roster:
         self.slots = Slots(count)
         self.orders: list[Order | None] = []
         self.flags: list[RowFlags] = []
+        #: As in a step's message, int32 [n, 4].
+        self.scales: list[np.ndarray] = []
         self._index: dict[str, int] = {}
         #: Entries that held before the one in `_index`, ascending, of changed requests.
         self._earlier: dict[str, list[int]] = {}
@@ -61,9 +65,10 @@ class Roster:
         size = len(self.orders)
         self._free += range(size + count - 1, size - 1, -1)
         self.orders += [None] * count
-        self.flags += [RowFlags((), 0, 0)] * count
+        self.flags += [RowFlags(())] * count
+        self.scales += [np.zeros((0, SCALE), dtype=np.int32)] * count
         more = np.zeros(count, dtype=np.int64)
-        for name in ("slot", "steady_from", "steady", "scaled", "first"):
+        for name in ("slot", "since", "until", "steady", "scaled_until", "first"):
             setattr(self, name, np.concatenate([getattr(self, name, more[:0]), more]))
 
     def add(self, request_id: str, order: Order) -> None:
@@ -102,11 +107,10 @@ class Roster:
         if not self._free:
             self._grow(len(self.orders))
         i = self._free.pop()
-        flags = RowFlags.of(order)
-        self.orders[i], self.flags[i], self.first[i] = order, flags, first
-        self.steady_from[i], self.steady[i] = flags.steady_from, flags.steady
+        self.orders[i], self.flags[i], self.first[i] = order, RowFlags.of(order), first
+        self.since[i] = self.until[i] = 0
+        self.scales[i], self.scaled_until[i] = RowScales.of(order)
         self.slot[i] = NO_SLOT if order.operations else 0
-        self.scaled[i] = any(o.envelope is not None for o in order.operations)
         return i
 
     def _leave(self, i: int) -> None:
@@ -125,6 +129,13 @@ class Roster:
         order = self.orders[i]
         assert order is not None
         return order
+
+    def settle(self, who: np.ndarray, starts: np.ndarray) -> None:
+        """Makes `since`, `until` and `steady` of some entries those around a position of each."""
+        outside = (starts < self.since[who]) | (starts >= self.until[who])
+        for j in np.flatnonzero(outside).tolist():
+            i = who[j]
+            self.since[i], self.until[i], self.steady[i] = self.flags[i].piece(int(starts[j]))
 
     def refers_to(self, vector: int) -> bool:
         """Whether a known request's program uses a row of the vector bank."""

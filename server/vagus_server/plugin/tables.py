@@ -9,7 +9,7 @@ from torch import Tensor
 from vagus_kernels import reference_step
 from vagus_kernels.gather_readouts import ReadTables
 from vagus_kernels.layout import SiteTables, entries, readout_parts
-from vagus_kernels.step import Step, StepTables
+from vagus_kernels.step import PROGRAM, Step, StepTables
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.upload import Upload
 
@@ -143,6 +143,41 @@ class Tables:
         self._packed = step
         requests, programs = len(step.requests), len(step.programs)
         self._begin(self._message, requests, programs, positions, self.step)
+
+    def rehearse(self) -> None:
+        """Launches once all that goes on around a pass, with nothing in it.
+
+        That compiles it before anything is served: vLLM's own warm-up brings no orders.
+        """
+
+        def zeros(*shape: int) -> np.ndarray:
+            return np.zeros(shape, dtype=np.int32)
+
+        nothing = Step(
+            sites=zeros(self.config.sites),
+            requests=zeros(0),
+            ranges=zeros(0),
+            scales=zeros(0),
+            programs=zeros(1, PROGRAM),  # slot 0's, which stays without entries
+            counts=zeros(1, self.config.sites),
+            vectors=zeros(1, self.config.operations),
+            entries=zeros(0),
+            read=zeros(1),
+            marked=zeros(0),
+            measured=zeros(0),
+            rows=0,
+            rows_before=0,
+        )
+        self.begin(nothing)
+        self.collect()
+
+    def gates(self) -> Tensor:
+        """What gates found in the pass just enqueued, int32 [its rows]: a copy."""
+        return self.step.row_gates[: self._packed.rows].clone()
+
+    def put_gates(self, gates: Tensor) -> None:
+        """What earlier stages' gates found in the pass that begins; as from `gates`."""
+        self.step.row_gates[: len(gates)].copy_(gates)
 
     def collect(self) -> tuple[Tensor, Tensor, Tensor]:
         """Readouts, marks and steps of the pass just enqueued, on the device.

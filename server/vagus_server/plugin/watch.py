@@ -148,8 +148,8 @@ class Watches:
 
     def several(self, step: Step) -> list[str]:
         """The watched requests of which a step has more than one row."""
-        counts = step.array("spans", -1, 5)[:, 2]
-        return [id for j in np.flatnonzero(counts > 1) if (id := step.ids[j]) in self._index]
+        ids, counts = _read(step)
+        return [id for j in np.flatnonzero(counts > 1) if (id := ids[j]) in self._index]
 
     def see(self, step: Step, ends: Mapping[str, int]) -> list[Crossing]:
         """Looks at what a step has read, in the order of each request's tokens.
@@ -159,8 +159,8 @@ class Watches:
             ends: of each of `several`, one past the last position that stands: drafts that were
                 rejected do not count, nor what was cut away behind a stop string.
         """
-        who = np.fromiter(map(self._index.get, step.ids, repeat(-1)), np.int64, len(step.ids))
-        counts = step.array("spans", -1, 5)[:, 2].astype(np.int64)
+        ids, counts = _read(step)
+        who = np.fromiter(map(self._index.get, ids, repeat(-1)), np.int64, len(ids))
         first = np.cumsum(counts) - counts
         positions = step.array("positions", -1)
         single = np.flatnonzero((who >= 0) & (counts == 1))
@@ -170,7 +170,7 @@ class Watches:
         for j in np.flatnonzero((who >= 0) & (counts > 1)).tolist():
             rows = range(int(first[j]), int(first[j] + counts[j]))
             for wave, row in enumerate(
-                self._standing(who[j], ends.get(step.ids[j], 0), positions, rows)
+                self._standing(who[j], ends.get(ids[j], 0), positions, rows)
             ):
                 if wave == len(waves):
                     waves.append([])
@@ -186,9 +186,7 @@ class Watches:
                 asked, rows_here = requests[mine], rows_of[mine]
                 entries = self._entry[who[asked]]
                 found += [
-                    Crossing(
-                        step.ids[asked[n]], policy, begins, int(positions[rows_here[n]]), value
-                    )
+                    Crossing(ids[asked[n]], policy, begins, int(positions[rows_here[n]]), value)
                     for n, policy, begins, value in self._groups[number].see(
                         entries, rows_here, readouts
                     )
@@ -203,3 +201,15 @@ class Watches:
                 self._next[i] += 1
                 standing.append(row)
         return standing
+
+
+def _read(step: Step) -> tuple[list[str], np.ndarray]:
+    """The requests of a step, and int64 [n], how many rows were read of each.
+
+    Where a request was changed its parts follow one another; they are one request here.
+    """
+    ids, counts = step.ids, step.array("spans", -1, 5)[:, 2].astype(np.int64)
+    if len(set(ids)) == len(ids):
+        return ids, counts
+    first = [j for j, id in enumerate(ids) if j == 0 or id != ids[j - 1]]
+    return [ids[j] for j in first], np.add.reduceat(counts, first)

@@ -23,7 +23,7 @@ from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.generators import prepare_draws
 from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.sites import Decoder, install
-from vagus_server.plugin.stages import Collected
+from vagus_server.plugin.stages import Collected, Earlier
 from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.transport import CHANGES, attach_step
 from vagus_server.plugin.wire import order_from_sampling_params
@@ -56,10 +56,11 @@ class SteeringWorker(Worker):
             self._wrap_v2(runner)
         else:
             self._wrap_v1(runner)
-        self._earlier: Collected | None = None
+        self._earlier: Earlier | None = None
         self._passes = 0
         if self.vllm_config.parallel_config.pipeline_parallel_size > 1:
             self._wrap_stage(runner)
+        self.tables.rehearse()
 
     def _before_install(self, decoder: Decoder, config: PluginConfig) -> None:
         """For workers that put something below the site operation."""
@@ -105,7 +106,8 @@ class SteeringWorker(Worker):
             self._earlier = stages.receive(intermediate_tensors)
             output = execute(scheduler_output, intermediate_tensors, **kwargs)
             if isinstance(output, IntermediateTensors) and self.batch.layout is not None:
-                return IntermediateTensors(stages.send(output.tensors, self._collect()))
+                gates = self.tables.gates()
+                return IntermediateTensors(stages.send(output.tensors, self._collect(), gates))
             return output
 
         runner.execute_model = execute_model
@@ -115,13 +117,15 @@ class SteeringWorker(Worker):
 
         Must be enqueued on the stream of the forward pass: the next pass overwrites it.
         """
-        own = self.tables.collect()
-        return own if self._earlier is None else stages.merge(own, self._earlier, self._read_here)
+        own, earlier = self.tables.collect(), self._earlier
+        return own if earlier is None else stages.merge(own, earlier.collected, self._read_here)
 
     def _begin_rows(self, ids: list[str], tokens: np.ndarray, starts: np.ndarray) -> None:
         step = self.batch.begin(ids, tokens, starts)
         if step is not None:
             self.tables.begin(step)
+        if step is not None and self._earlier is not None:
+            self.tables.put_gates(self._earlier.gates)
 
     def execute_model(self, scheduler_output: Any) -> Any:
         """One forward pass, with the orders of its requests in place."""
@@ -140,14 +144,19 @@ class SteeringWorker(Worker):
         self.batch.layout = None  # a pass without real rows sends nothing
         return super().execute_model(scheduler_output)
 
-    def sample_tokens(self, grammar_output: Any) -> Any:
-        """Samples, and attaches the step's readouts and marks to the output."""
+    def _sample(self, grammar_output: Any) -> Any:
+        """Samples as vLLM's worker does, with generators that it can handle."""
         runner: Any = self.model_runner
         if self.device.type == "cpu" and not hasattr(runner, "model_state"):
             prepare_draws(runner)
-        output = super().sample_tokens(grammar_output)
+        return super().sample_tokens(grammar_output)
+
+    def sample_tokens(self, grammar_output: Any) -> Any:
+        """Samples, and attaches the step's readouts and marks to the output."""
+        output = self._sample(grammar_output)
         layout = self.batch.layout
-        if layout is None or not get_pp_group().is_last_rank:
+        # None: the forward pass failed, and has told why.
+        if output is None or layout is None or not get_pp_group().is_last_rank:
             return output
         return attach_step(output, self._collect(), layout, self.model_runner)
 
