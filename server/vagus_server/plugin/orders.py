@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
+from vagus_server.plugin.ranges import touching
 from vagus_server.plugin.wire import NO_END, Order, Range
 
 
@@ -16,8 +17,8 @@ class RowFlags:
     there, and its flags cost a comparison.
     """
 
-    #: (start, end, flags), half-open.
-    ranges: tuple[tuple[int, int, int], ...]
+    #: Flags, and the ranges that have them: disjoint, ascending.
+    ranges: tuple[tuple[int, tuple[Range, ...]], ...]
     #: Position from which on the flags are `steady`.
     steady_from: int
     steady: int
@@ -25,18 +26,21 @@ class RowFlags:
     @classmethod
     def of(cls, order: Order) -> "RowFlags":
         """The flags that an order gives its rows."""
-        ranges = [(*r, 1 << p) for p, o in enumerate(order.operations) for r in o.scope]
-        ranges += [(*r, READ_FLAG) for r in order.read]
-        steady_from = max((b for r in ranges for b in r[:2] if b != NO_END), default=0)
+        ranges = [(1 << p, o.scope) for p, o in enumerate(order.operations)]
+        ranges += [(READ_FLAG, (r,)) for r in order.read]
+        bounds = (bound for _, some in ranges for r in some for bound in r)
+        steady_from = max((bound for bound in bounds if bound != NO_END), default=0)
         steady = 0
-        for start, end, flags in ranges:
-            if end == NO_END and start <= steady_from:
+        for flags, some in ranges:
+            # Past the last bound only a range without an end can lie, and it is the last one.
+            if some and some[-1][1] == NO_END and some[-1][0] <= steady_from:
                 steady |= flags
         return cls(tuple(ranges), steady_from, steady)
 
     def overlapping(self, start: int, tokens: int) -> list[tuple[int, int, int]]:
         """The ranges that the positions [start, start + tokens) touch."""
-        return [r for r in self.ranges if r[0] < start + tokens and start < r[1]]
+        end = start + tokens
+        return [(*r, flags) for flags, some in self.ranges for r in touching(some, start, end)]
 
 
 def covered(ranges: tuple[Range, ...], start: int, tokens: int) -> np.ndarray:
