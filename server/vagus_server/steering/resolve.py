@@ -13,7 +13,7 @@ from vagus_server.steering.actions import action_amounts
 from vagus_server.steering.checks import check_number, check_sites
 from vagus_server.steering.collapse import check_collapse
 from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
-from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.rules import Room, resolve_scope
 from vagus_server.steering.scope import PromptMap
 
 #: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
@@ -69,9 +69,10 @@ class Resolver:
                 value=count,
                 limit=self._max_operations,
             )
+        room = Room()
         program = Program(
             tuple(
-                self._operation(operation, prompt, f"{field}.operations[{i}]", tenant)
+                self._operation(operation, prompt, f"{field}.operations[{i}]", tenant, room)
                 for i, operation in enumerate(message.operations)
             )
         )
@@ -90,7 +91,7 @@ class Resolver:
         return program
 
     def _operation(
-        self, message: pb.Operation, prompt: PromptMap, field: str, tenant: str
+        self, message: pb.Operation, prompt: PromptMap, field: str, tenant: str, room: Room
     ) -> Operation:
         action = message.WhichOneof("action")
         if action is None:
@@ -103,7 +104,7 @@ class Resolver:
             sites = tuple(sorted(message.sites))
         concept.check_covers(sites, f"{field}.sites")
         amounts = action_amounts(message, concept.vectors, pack, sites, f"{field}.{action}")
-        scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope")
+        scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope", room)
         return Operation(
             action=ACTIONS[action],
             concept=concept.name,
