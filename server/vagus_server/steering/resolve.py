@@ -11,7 +11,7 @@ from vagus_server.concepts.registry import Registry
 from vagus_server.errors import ApiError, invalid
 from vagus_server.steering.actions import action_amounts
 from vagus_server.steering.checks import check_number, check_sites
-from vagus_server.steering.collapse import check_collapse
+from vagus_server.steering.collapse import Collapse
 from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
 from vagus_server.steering.rules import Room, resolve_scope
 from vagus_server.steering.scope import PromptMap
@@ -35,6 +35,7 @@ class Resolver:
     def __init__(self, registry: Registry, max_operations: int, max_dose: float) -> None:
         self._registry = registry
         self._pack = registry.pack
+        self._collapse = Collapse(self._pack)
         shape = Shape(self._pack.sites, self._pack.manifest.model.hidden_size)
         # A program is resolved anew for each text of a call; its vectors need not be.
         self._inline = lru_cache(_INLINE)(partial(_inline, shape))
@@ -76,7 +77,7 @@ class Resolver:
                 for i, operation in enumerate(message.operations)
             )
         )
-        check_collapse(program, self._pack, field)
+        self._collapse.check(program, field)
         limit = self._max_dose if max_dose is None else min(self._max_dose, max_dose)
         if program.dose > limit * (1 + _SLACK):
             raise ApiError(
