@@ -52,18 +52,13 @@ DEEP = {"type": "object", "properties": {"a": {"anyOf": [{"type": "string", "pat
     [
         ({"type": "string"}, (1, "")),
         (DEEP, (7, "pattern")),
-        ({"type": "string", "minLength": 3, "maxLength": 8}, (8, "maxLength")),
-        ({"type": "array", "minItems": 9, "items": DEEP}, (9, "minItems")),
+        ({"type": "string", "minLength": 3, "maxLength": 80_000}, (1, "")),
+        ({"type": "array", "minItems": 9, "items": DEEP}, (7, "pattern")),
         ({"patternProperties": {"(a{3}){2}": {"type": "null"}}}, (6, "patternProperties")),
         ({"properties": {"pattern": {"type": "string"}, "maxLength": {"const": 3}}}, (1, "")),
-        ({"maxLength": 2.5e3}, (2500, "maxLength")),
-        ({"maxLength": 10**30}, (10**6, "maxLength")),
-        ({"maxLength": -5, "minItems": True}, (1, "")),
     ],
 )
-def test_patterns_and_sizes_of_a_schema_at_any_depth(
-    schema: object, found: tuple[int, str]
-) -> None:
+def test_patterns_of_a_schema_at_any_depth(schema: object, found: tuple[int, str]) -> None:
     assert schema_repeats(json.dumps(schema)) == found
 
 
@@ -71,9 +66,9 @@ def test_patterns_and_sizes_of_a_schema_at_any_depth(
     ("schema", "found"),
     [
         ('{"pattern": "a{9}", "pattern": "b"}', (9, "pattern")),
-        ('{"maxLength": 1e400}', (10**6, "maxLength")),
-        ('{"maxLength": NaN}', (1, "")),
-        ('{"maxLength": 9', (1, "")),
+        (f'{{"maxLength": {"9" * 5000}, "pattern": "a{{9}}"}}', (9, "pattern")),
+        ('{"maxLength": NaN, "pattern": "a{9}"}', (9, "pattern")),
+        ('{"pattern": "a{9}"', (1, "")),
         ("[" * 20_000, (1, "")),
     ],
 )
@@ -86,7 +81,6 @@ def test_odd_schemas(schema: str, found: tuple[int, str]) -> None:
     [
         (Structure(regex="(.{1,50}){1,50}x"), "regex", "2500"),
         (Structure(json_schema='{"pattern": "(.{1,40}){1,40}"}'), "json_schema", "1600"),
-        (Structure(json_schema='{"maxItems": 1001}'), "json_schema", "1001"),
     ],
 )
 def test_a_form_that_writes_out_too_much_is_refused(

@@ -14,15 +14,6 @@ from typing import Any
 _MANY = 10**6
 _BRACES = re.compile(r"\{ *([0-9]*) *(?:(,) *([0-9]*) *)?\}")
 _CLASS = re.compile(r"\[\^?(?:\\.|[^\]\\])*\]?", re.DOTALL)
-#: Of a schema, what is written out as repeats.
-_SIZES = {
-    "minItems",
-    "maxItems",
-    "minLength",
-    "maxLength",
-    "minProperties",
-    "maxProperties",
-}
 
 
 def pattern_repeats(pattern: str) -> int:
@@ -68,14 +59,13 @@ def _number(text: str) -> int:
 def schema_repeats(schema: str) -> tuple[int, str]:
     """The same of a JSON schema, with the keyword that it is about; (1, "") where none repeats.
 
-    Sizes of strings, arrays and objects count like repeats, and patterns at any depth.
+    Patterns count, at any depth. Sizes of strings, arrays and objects do not: vLLM's compiler keeps
+    these as counters, so that a billion costs what a thousand does.
     """
     most, where = 1, ""
     for keyword, value in _members(schema):
         repeats = 1
-        if keyword in _SIZES and isinstance(value, int | float):
-            repeats = int(min(max(value, 1), _MANY))
-        elif keyword == "pattern" and isinstance(value, str):
+        if keyword == "pattern" and isinstance(value, str):
             repeats = pattern_repeats(value)
         elif keyword == "patternProperties" and isinstance(value, list):
             repeats = max((pattern_repeats(name) for name, _ in value), default=1)
@@ -95,7 +85,7 @@ def _members(schema: str) -> Iterator[tuple[str, Any]]:
             json.loads(
                 schema,
                 object_pairs_hook=_Members,
-                parse_int=_integer,
+                parse_int=float,  # of any length
                 parse_constant=str,  # NaN and infinities are not JSON
             )
         ]
@@ -108,7 +98,3 @@ def _members(schema: str) -> Iterator[tuple[str, Any]]:
             left += [inner for _, inner in value]
         elif isinstance(value, list):
             left += value
-
-
-def _integer(text: str) -> int:
-    return -1 if text.startswith("-") else _number(text)
