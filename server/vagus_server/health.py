@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio
+
+from vagus_server.health_service import HealthService
 
 READINESS, LIVENESS = "readiness", "liveness"
 
@@ -21,10 +22,12 @@ class Health:
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        self.servicer = aio.HealthServicer()
+        self.servicer = HealthService()
         self._ready_names = ("", READINESS, *services)
         self._stopping = False
         self.is_ready = False
+
+    # Nothing below waits for anybody: neither a stop nor a canary may depend on who watches.
 
     async def start(self) -> None:
         """Before the server listens: nothing is served yet."""
@@ -35,16 +38,16 @@ class Health:
         """Whether requests are welcome. Once `stop` was called they never are again."""
         self.is_ready = ready and not self._stopping
         for name in self._ready_names:
-            await self._set(name, self.is_ready)
+            self._set(name, self.is_ready)
 
     async def alive(self, alive: bool) -> None:
         """Whether the process can still become ready by itself."""
-        await self._set(LIVENESS, alive)
+        self._set(LIVENESS, alive)
 
     async def stop(self) -> None:
         """The server drains."""
         self._stopping = True
         await self.ready(False)
 
-    async def _set(self, name: str, serving: bool) -> None:
-        await self.servicer.set(name, _Status.SERVING if serving else _Status.NOT_SERVING)
+    def _set(self, name: str, serving: bool) -> None:
+        self.servicer.set(name, _Status.SERVING if serving else _Status.NOT_SERVING)

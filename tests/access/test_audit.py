@@ -1,6 +1,7 @@
 """The audit log: what it says, what it leaves out, and what happens without it."""
 
 import json
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,3 +152,20 @@ def test_what_cannot_be_written_down_is_not_done(
             assert refused(call).info.reason == "INTERNAL"
         assert "No space left" in caplog.text
         assert {"mine", "other"} & set(concepts(service.channel)) == {"mine"}
+
+
+def test_a_line_that_did_not_fit_leaves_nothing_behind(path: Path) -> None:
+    audit = Audit(path)
+    audit.write("first")
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a disk that is nearly full: of the next line a piece is written.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            audit.write("second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before
+    audit.write("third")
+    assert [line["event"] for line in lines(path)] == ["first", "third"]

@@ -19,7 +19,7 @@ from vagus_server.plugin.tables import Tables
 from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation, Range
 from vagus_server.steering.program import Envelope, Program
 from vagus_server.steering.rules import resolve_scope
-from vagus_server.steering.scope import PromptMap
+from vagus_server.steering.scope import PromptMap, joined
 
 SITES, ROWS = 4, 64
 CONFIG = PluginConfig(
@@ -305,9 +305,10 @@ def test_a_change_that_nothing_was_processed_under_is_forgotten(worker: Worker) 
 
 
 POSITIONS = st.integers(0, 9)
-SCOPES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=2).map(tuple)
+RANGES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=2).map(tuple)
+SCOPES = RANGES.map(joined).map(tuple)
 REQUESTS = st.lists(
-    st.tuples(st.lists(SCOPES, max_size=3), SCOPES, st.integers(1, 5), st.integers(0, 12)),
+    st.tuples(st.lists(SCOPES, max_size=3), RANGES, st.integers(1, 5), st.integers(0, 12)),
     max_size=5,
 )
 

@@ -1,5 +1,6 @@
 """Keys of the prefix cache: equal exactly where the device did the same to equal tokens."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from support.examples import examples
 from support.programs import operation
 from vagus_server.plugin.blocks import block_key
 from vagus_server.plugin.wire import NO_END, Order, Range, order_to_extra_args
 from vagus_server.steering.program import Envelope, Program
+from vagus_server.steering.scope import joined
 
 BLOCK = 4
 
@@ -70,7 +73,7 @@ def test_envelopes_are_told_by_whose_they_are() -> None:
 
 
 SCOPES = st.lists(
-    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=2).map(tuple),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=2).map(joined).map(tuple),
     min_size=1,
     max_size=3,
 )
@@ -93,6 +96,21 @@ def test_keys_are_equal_exactly_where_flags_are(
     equal = flags(a) == flags(b)
     assert (keys(first)[block] == keys(second)[block]) == equal
     assert (keys(first)[block] is None) == (not any(map(any, flags(a))))
+
+
+class Far(tuple[Range, ...]):
+    """Ranges that nobody goes through from the first one on."""
+
+    def __iter__(self) -> Iterator[Range]:
+        raise AssertionError("all of them are looked at")
+
+
+def test_a_block_looks_at_the_ranges_near_it_alone() -> None:
+    asked = order(*[tuple((i, i + 1) for i in range(0, 4096, 2))] * 8)
+    far = [structs.replace(o, scope=Far(o.scope)) for o in asked.operations]
+    late = structs.replace(asked, operations=tuple(far))
+    assert block_key([(0, late)], 4000, 4004) == block_key([(0, asked)], 0, 4)
+    assert block_key([(0, late)], 5000, 5004) is None
 
 
 def test_vllm_hashes_blocks_with_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

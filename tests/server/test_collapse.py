@@ -2,10 +2,14 @@
 
 import grpc
 import msgspec
+import numpy as np
 import pytest
 
-from support.small_pack import small_pack, small_registry
+from support.small_pack import HIDDEN, SITES, small_pack, small_registry
 from vagus.v1 import steering_pb2 as pb
+from vagus_server.concepts.concept import Concept
+from vagus_server.concepts.store import Stored
+from vagus_server.concepts.vectors import Vectors
 from vagus_server.errors import ApiError
 from vagus_server.packs.pack import Pack
 from vagus_server.steering.program import Program
@@ -36,6 +40,7 @@ def resolve(*strengths: tuple[str, float, int]) -> Program:
 
 
 PROMPT = PromptMap(4)
+PACK = limited_pack()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +80,61 @@ def test_the_refusal_names_the_concepts_limit(
         "site": site,
     }
     assert f"below {limit}" in error.message
+
+
+def other_name(cosine: float, seed: int = 3) -> Concept:
+    """A concept called "mine" whose directions lie at an angle to those of calm."""
+    draw = np.random.default_rng(seed)
+    calm = PACK.unit_vectors[PACK.index["calm"]].astype(np.float64)
+    aside = draw.normal(size=calm.shape)
+    aside -= (aside * calm).sum(axis=1, keepdims=True) * calm
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    rows = 3 * (cosine * calm + (1 - cosine**2) ** 0.5 * aside)
+    return Concept("mine", Vectors.of(rows.astype(np.float16)), {}, created="2026-11-24T00:00:00Z")
+
+
+def operations_of(concept: Concept, strength: float, *, inline: bool) -> pb.Operation:
+    """Along a concept at site 1, by its name or as vectors of the request's own."""
+    operation = pb.Operation(sites=[1], add=pb.Add(strength=strength, unit=RESIDUAL))
+    if inline:
+        values = concept.vectors.array[1].astype(float).tolist()
+        operation.inline.vectors.add(site=1, values=values)
+    else:
+        operation.concept = concept.name
+    return operation
+
+
+def resolve_own(mine: Concept, *operations: pb.Operation) -> Program:
+    registry = small_registry(PACK, stored=[Stored("acme", mine)])
+    resolver = Resolver(registry, max_operations=8, max_dose=1.0)
+    return resolver.resolve(pb.Program(operations=operations), PROMPT, "program", "acme")
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("cosine", [1.0, -1.0, 0.995])
+def test_the_same_direction_has_the_same_limit_under_any_name(inline: bool, cosine: float) -> None:
+    mine = other_name(cosine)
+    half = operations_of(mine, 0.2, inline=inline)
+    calm = pb.Operation(concept="calm", sites=[1], add=pb.Add(strength=0.2, unit=RESIDUAL))
+    for operations in ([operations_of(mine, 0.4, inline=inline)], [half, half], [half, calm]):
+        with pytest.raises(ApiError) as caught:
+            resolve_own(mine, *operations)
+        assert caught.value.metadata["concept"] == "calm"
+        assert caught.value.metadata["limit"] == "0.4"
+    assert resolve_own(mine, operations_of(mine, 0.39, inline=inline))
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_another_direction_is_free(inline: bool) -> None:
+    mine = other_name(0.98)
+    assert resolve_own(mine, operations_of(mine, 0.9, inline=inline))
+
+
+def test_an_own_concept_that_only_shares_a_limited_ones_name_is_free() -> None:
+    """As if the pack had come to have it after it was uploaded."""
+    rows = np.random.default_rng(5).normal(size=(SITES, HIDDEN)).astype(np.float16)
+    mine = Concept("calm", Vectors.of(rows), {}, created="2026-11-24T00:00:00Z")
+    assert resolve_own(mine, operations_of(mine, 0.9, inline=False))
 
 
 def test_the_servers_own_limit_still_holds() -> None:

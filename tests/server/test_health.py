@@ -1,7 +1,7 @@
 """Health over a real socket, and what flips it: a canary that fails, an engine that dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -9,33 +9,37 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hyperframe.frame import SettingsFrame
 from prometheus_client import CollectorRegistry
 
+from support.hostile_frames import PREFACE, data, headers, message, start
 from support.small_pack import small_pack
-from vagus_server import watch
+from vagus_server import health_service, watch
 from vagus_server.engine.canary import CanaryFailed
 from vagus_server.engine.engine import Engine as RealEngine
 from vagus_server.engine.failures import EngineUnavailable
 from vagus_server.health import Health
+from vagus_server.health_service import HealthService
 from vagus_server.metrics.metrics import Metrics
 from vagus_server.plugin.config import PluginConfig
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 SERVICE = "vagus.v1.GenerationService"
 READY_NAMES = ("", "readiness", SERVICE)
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Health, Any]]:
-    """A server with nothing but health, and a stub."""
+async def served() -> AsyncIterator[tuple[Health, Any, int]]:
+    """A server with nothing but health, a stub and its port."""
     health, server = Health([SERVICE]), grpc.aio.server()
     await health.start()
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield health, health_pb2_grpc.HealthStub(channel)
+        yield health, health_pb2_grpc.HealthStub(channel), port
     await server.stop(0)
 
 
@@ -51,7 +55,7 @@ async def statuses(stub: Any) -> tuple[set[int], int]:
 
 def test_readiness_and_liveness_by_name() -> None:
     async def scenario() -> None:
-        async with served() as (health, stub):
+        async with served() as (health, stub, _):
             assert await statuses(stub) == ({NOT_SERVING}, NOT_SERVING)
             await health.alive(True)
             await health.ready(True)
@@ -72,13 +76,131 @@ def test_readiness_and_liveness_by_name() -> None:
 
 def test_watchers_see_every_change() -> None:
     async def scenario() -> None:
-        async with served() as (health, stub):
+        async with served() as (health, stub, _):
             call = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=30)
             seen = [(await call.read()).status]
             for ready in (True, False, True):
                 await health.ready(ready)
                 seen.append((await call.read()).status)
             assert seen == [NOT_SERVING, SERVING, NOT_SERVING, SERVING]
+
+    asyncio.run(scenario())
+
+
+async def watching(health: Health, watchers: int) -> None:
+    """Returns when so many watch."""
+    async with asyncio.timeout(30):
+        while health.servicer.watchers != watchers:
+            await asyncio.sleep(0.001)
+
+
+def watch_call(stub: Any, name: str) -> Any:
+    return stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60)
+
+
+def at_once(change: Coroutine[Any, Any, None]) -> None:
+    """It is done without a turn of the loop: there is nothing that it could wait for."""
+    with pytest.raises(StopIteration):
+        change.send(None)
+
+
+#: Watches readiness, and has no room for a single byte of what it is told.
+STALLED = (
+    PREFACE
+    + SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 0}).serialize()
+    + start(headers("/grpc.health.v1.Health/Watch"))
+    + data(message(), "END_STREAM")
+)
+
+
+def test_a_watcher_that_takes_nothing_holds_up_nobody() -> None:
+    async def scenario() -> None:
+        async with served() as (health, stub, port):
+            other = watch_call(stub, "")
+            assert (await other.read()).status == NOT_SERVING
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(STALLED)
+            await watching(health, 2)
+            await asyncio.sleep(0.01)  # it is told, and does not take it
+            at_once(health.ready(True))
+            assert (await other.read()).status == SERVING
+            at_once(health.alive(False))
+            at_once(health.stop())
+            assert (await other.read()).status == NOT_SERVING
+            writer.close()
+            await watching(health, 1)
+
+    asyncio.run(scenario())
+
+
+def test_when_one_watcher_leaves_the_others_still_hear() -> None:
+    async def scenario() -> None:
+        async with served() as (health, stub, _):
+            one, other = (watch_call(stub, SERVICE) for _ in range(2))
+            assert [(await call.read()).status for call in (one, other)] == [NOT_SERVING] * 2
+            one.cancel()
+            await watching(health, 1)
+            await health.ready(True)
+            assert (await other.read()).status == SERVING
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_watcher_hears_the_newest_alone() -> None:
+    async def scenario() -> None:
+        told, room = list[int](), asyncio.Semaphore(0)
+
+        class Context:
+            async def write(self, response: Any) -> None:
+                await room.acquire()
+                told.append(response.status)
+
+        service = HealthService()
+        service.set("", NOT_SERVING)
+        request: Any = health_pb2.HealthCheckRequest()
+        call = asyncio.create_task(service.Watch(request, Context()))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        for _ in range(3):
+            service.set("", SERVING)
+            service.set("", NOT_SERVING)
+        service.set("", SERVING)
+        for _ in range(3):
+            room.release()
+            await asyncio.sleep(0.01)
+        assert told == [NOT_SERVING, SERVING]
+        call.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_names_that_are_not_there_are_watched_and_too_long_ones_are_not() -> None:
+    async def scenario() -> None:
+        async with served() as (health, stub, _):
+            unknown = watch_call(stub, "no.such")
+            assert (await unknown.read()).status == SERVICE_UNKNOWN
+            health.servicer.set("no.such", SERVING)
+            assert (await unknown.read()).status == SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                await watch_call(stub, "x" * 2000).read()
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+    asyncio.run(scenario())
+
+
+def test_only_so_many_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_service, "MOST_WATCHERS", 2)
+
+    async def scenario() -> None:
+        async with served() as (health, stub, _):
+            calls = [watch_call(stub, "") for _ in range(2)]
+            for call in calls:
+                await call.read()
+            with pytest.raises(grpc.RpcError) as caught:
+                await watch_call(stub, "").read()
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            calls[0].cancel()
+            await watching(health, 1)
+            assert (await watch_call(stub, "").read()).status == NOT_SERVING
 
     asyncio.run(scenario())
 

@@ -1,5 +1,8 @@
 """Row flags against their definition, position by position."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,12 +10,15 @@ from hypothesis import strategies as st
 from support.examples import examples
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG
 from vagus_server.plugin.orders import RowFlags, RowScales, covered
-from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation
+from vagus_server.plugin.ranges import touching
+from vagus_server.plugin.wire import NO_END, Order, OrderEnvelope, OrderOperation, Range
+from vagus_server.steering.scope import joined
 
 POSITIONS = st.integers(0, 8)
 RANGES = st.lists(st.tuples(POSITIONS, POSITIONS | st.just(NO_END)), max_size=3).map(tuple)
+SCOPES = RANGES.map(joined).map(tuple)
 OPERATIONS = st.lists(
-    RANGES.map(lambda scope: OrderOperation(1, 1, (0,), (1.0,), (0.0,), scope)), max_size=8
+    SCOPES.map(lambda scope: OrderOperation(1, 1, (0,), (1.0,), (0.0,), scope)), max_size=8
 ).map(tuple)
 ORDERS = st.builds(Order, operations=OPERATIONS, read=RANGES)
 
@@ -81,6 +87,27 @@ def test_a_half_life_never_ends() -> None:
 def test_covered_positions(ranges: tuple[tuple[int, int], ...], start: int, tokens: int) -> None:
     inside = [p for p in range(start, start + tokens) if any(a <= p < b for a, b in ranges)]
     assert covered(ranges, start, tokens).tolist() == inside
+
+
+class Looked(tuple[Range, ...]):
+    """Counts the ranges that are looked at."""
+
+    count = 0
+
+    def __getitem__(self, i: Any) -> Any:
+        Looked.count += 1
+        return super().__getitem__(i)
+
+    def __iter__(self) -> Iterator[Range]:
+        raise AssertionError("all of them are looked at")
+
+
+def test_only_ranges_near_the_positions_are_looked_at() -> None:
+    ranges = Looked((2 * i, 2 * i + 1) for i in range(4096))
+    Looked.count = 0
+    assert touching(ranges, 4001, 4005) == [(4002, 4003), (4004, 4005)]
+    assert Looked.count < 30
+    assert touching(ranges, 9000, NO_END) == []
 
 
 def test_eight_operations_and_the_read_flag_do_not_meet() -> None:

@@ -163,3 +163,9 @@ def test_roles_must_be_known(encoder: PromptEncoder, role: str) -> None:
 
 def test_texts_of_single_tokens(encoder: PromptEncoder) -> None:
     assert [encoder.token_text(97) for _ in range(2)] == ["a", "a"]
+
+
+def test_what_is_found_out_of_a_prompt_is_kept(encoder: PromptEncoder) -> None:
+    """For all operations, and for each change of a program while it runs."""
+    encoded = encoder.encode(Prompt(text="Hi"), "prompt", add_generation_prompt=False)
+    assert encoded.map is encoded.map

@@ -1,5 +1,6 @@
 """The ledger: it balances for what was asked, and for nothing else."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.programs import ALL, operation, vectors
 from vagus_kernels.layout import SET
-from vagus_server.plugin.wire import NO_END
+from vagus_server.plugin.wire import NO_END, Range
 from vagus_server.steering.program import Envelope, Gate, Program
 from vagus_server.steering.receipt import Ledger, Mismatch, SiteCount
 
@@ -179,6 +180,30 @@ def test_as_many_tokens_elsewhere_do_not_balance() -> None:
 
 def test_a_request_without_a_program_has_nothing_to_balance() -> None:
     assert ledger_of(Program()).check(END) is None
+
+
+def test_thousands_of_ranges_are_not_gone_through_for_every_run() -> None:
+    """Nor is a run at a time looked at: what there is to go through is told once."""
+
+    class Told(tuple[Range, ...]):
+        times = 0
+
+        def __iter__(self) -> Iterator[Range]:
+            Told.times += 1
+            return super().__iter__()
+
+    turns = Told((2 * i, 2 * i + 1) for i in range(500))
+    program = Program(tuple(operation(3, 5, scope=turns) for _ in range(8)))
+    ledger, device = ledger_of(program), Device.right(program, 1000)
+    device.process(ledger, 0, 1000)
+    Told.times = 0
+    assert ledger.check(1000) is None
+    assert [c.tokens for i in range(8) for c in counts(ledger, i, 1000)] == [500] * 16
+    assert Told.times == 8, "once for each operation, however many runs"
+    device.flip(700, 3, 5)
+    again = ledger_of(program)
+    device.process(again, 0, 1000)
+    assert again.check(1000) == Mismatch(3, 5, 1, 0)
 
 
 PROGRAMS = st.lists(

@@ -3,16 +3,19 @@
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.examples import examples
+from support.small_pack import small_pack, small_registry
 from vagus.v1 import prompt_pb2, steering_pb2
 from vagus_server.errors import ApiError
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.rules import MAX_RULES, resolve_scope
-from vagus_server.steering.scope import PromptMap, joined, without
+from vagus_server.steering.resolve import Resolver
+from vagus_server.steering.rules import MAX_RANGES, MAX_RULES, resolve_scope
+from vagus_server.steering.scope import PromptMap, joined, positions_within, without
 
 USER, ASSISTANT, SYSTEM = prompt_pb2.ROLE_USER, prompt_pb2.ROLE_ASSISTANT, prompt_pb2.ROLE_SYSTEM
 #: "ab cde": tokens "ab", " c", "de"; a special token in front has no characters.
@@ -91,6 +94,7 @@ def test_equal_rules_have_equal_texts_in_any_order() -> None:
 
     assert text(a, b) == text(b, a) == text(a, b, prompt=PromptMap(9))
     assert text(a) != text(b) != text(a, b)
+    assert text(a, b, a) == text(a, b), "they name the same tokens"
 
 
 BAD: dict[str, tuple[dict[str, Any], PromptMap, str]] = {
@@ -130,6 +134,86 @@ def test_more_rules_than_a_pass_should_look_at_are_refused(name: str) -> None:
     assert caught.value.metadata["field"] == f"scope.{name}"
 
 
+class Counting:
+    """A chat of so many messages of one token each, and how often it was asked for."""
+
+    def __init__(self, messages: int) -> None:
+        self.asked = 0
+        self._spans = [(2 * i, 2 * i + 1) for i in range(messages)]
+        self._turns = [(USER, *span) for span in self._spans]
+        # Between two messages is a token of the template's.
+        spans = [(i, i + 1) for i in range(2 * messages)]
+        self.map = PromptMap(len(spans), False, lambda: spans, self._told)
+
+    def _told(self) -> list[tuple[int, int, int]]:
+        self.asked += 1
+        return self._turns
+
+
+def program(operations: int, **scope: Any) -> steering_pb2.Program:
+    message = steering_pb2.Scope(**scope)
+    add = steering_pb2.Add(strength=0.01, unit=steering_pb2.STRENGTH_UNIT_RESIDUAL)
+    one = steering_pb2.Operation(concept="calm", add=add, scope=message)
+    return steering_pb2.Program(operations=[one] * operations)
+
+
+def test_a_role_is_looked_for_once_however_often_it_is_named() -> None:
+    chat, rules = Counting(100), [rule(role=USER)] * MAX_RULES
+    resolver = Resolver(small_registry(small_pack()), max_operations=8, max_dose=1.0)
+    message = program(8, include=rules, **{"except": [rule(last_prompt_token=True)] * MAX_RULES})
+    found = resolver.resolve(message, chat.map, "program")
+    assert [len(operation.scope) for operation in found.operations] == [100] * 8
+    assert chat.asked == 1
+
+
+def test_a_program_names_only_so_many_ranges() -> None:
+    resolver = Resolver(small_registry(small_pack()), max_operations=8, max_dose=1.0)
+    usual = program(8, include=[rule(role=USER)])
+    most = Counting(MAX_RANGES // 8)
+    assert len(resolver.resolve(usual, most.map, "program").operations) == 8
+    more = Counting(MAX_RANGES // 8 + 1)
+    with pytest.raises(ApiError) as caught:
+        resolver.resolve(usual, more.map, "program")
+    assert caught.value.metadata == {
+        "field": "program.operations[7].scope.include[0]",
+        "value": str(MAX_RANGES + 8),
+        "limit": str(MAX_RANGES),
+    }
+    # What is taken away again was looked at as well.
+    nothing = program(8, include=[rule(role=USER)], **{"except": [rule(role=USER)]})
+    with pytest.raises(ApiError) as caught:
+        resolver.resolve(nothing, most.map, "program")
+    assert caught.value.metadata["field"] == "program.operations[4].scope.include[0]"
+
+
+SPANNED = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=8).map(
+    lambda some: [(start, start + length) for start, length in some]
+)
+CUTS = st.lists(st.integers(0, 12), max_size=6).map(sorted)
+
+
+@examples
+@given(SPANNED | SPANNED.map(sorted), CUTS, st.integers(0, 12), st.integers(0, 12))
+def test_tokens_of_characters_and_turns(
+    spans: list[tuple[int, int]], cuts: list[int], start: int, length: int
+) -> None:
+    """Whatever order a tokenizer's spans have: empty ones and those of special tokens too."""
+
+    def covered(first: int, last: int) -> set[int]:
+        return {i for i, (a, b) in enumerate(spans) if a < last and first < b}
+
+    turns = [(USER, a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=False)]
+    prompt = PromptMap(len(spans), True, lambda: spans, lambda: turns)
+    for result, expected in (
+        (prompt.covering(start, start + length), covered(start, start + length)),
+        (prompt.spoken(USER), set().union(*(covered(a, b) for _, a, b in turns))),
+    ):
+        assert result is not None
+        assert members(list(result)) == expected
+        assert all(a[1] < b[0] for a, b in pairwise(result))
+    assert prompt.spoken(SYSTEM) == ()
+
+
 RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=5)
 
 
@@ -147,3 +231,11 @@ def test_sets_of_positions(ranges: list[Range], holes: list[Range]) -> None:
         assert members(result) == expected
         assert all(a[1] < b[0] for a, b in pairwise(result))
         assert all(start < end for start, end in result)
+
+
+@examples
+@given(RANGES.map(joined), st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14))))
+def test_positions_within(ranges: list[Range], windows: list[Range]) -> None:
+    starts, ends = np.array(windows, dtype=np.int64).reshape(-1, 2).T
+    counted = positions_within(ranges, starts, ends)
+    assert counted.tolist() == [len(members(ranges) & set(range(*w))) for w in windows]

@@ -98,6 +98,8 @@ def test_positions(
          {"field": "readouts.names.names"}),
         ({"prompt": True, "names": ConceptNames(names=["sad", "sad"])}, "FIELD_INVALID",
          {"field": "readouts.names.names[1]", "value": "sad"}),
+        ({"prompt": True, "names": ConceptNames(names=["sad"] * 5)}, "FIELD_INVALID",
+         {"field": "readouts.names.names", "value": "5", "limit": "4"}),
         ({"prompt": True, "names": ConceptNames(names=["Sad"])}, "CONCEPT_NOT_FOUND",
          {"field": "readouts.names.names[0]", "concept": "Sad", "nearest": "sad"}),
         ({"prompt": True, "top_k": 5}, "FIELD_INVALID",

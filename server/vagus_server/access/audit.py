@@ -4,6 +4,7 @@ An action is written before it begins, and how it ended after. When the file can
 to, nothing that belongs there is done. Texts are left out unless asked for.
 """
 
+import contextlib
 import datetime
 import errno
 import json
@@ -40,7 +41,11 @@ class Audit:
 
     def _append(self, line: bytes) -> None:
         with open(self._path, "ab", buffering=0, opener=_private) as file:
+            end = os.fstat(file.fileno()).st_size
             if file.write(line) < len(line):
+                # A piece of a line would become one with the next, and spoil that as well.
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
 

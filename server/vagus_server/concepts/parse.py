@@ -13,7 +13,7 @@ from safetensors import SafetensorError, deserialize
 
 from vagus.v1 import steering_pb2 as pb
 from vagus_server.concepts.vectors import Vectors
-from vagus_server.errors import ApiError, invalid
+from vagus_server.errors import ApiError, check_count, invalid
 from vagus_server.steering.checks import check_sites
 
 _DTYPES = {"F16": "float16", "F32": "float32", "BF16": "bfloat16"}
@@ -47,6 +47,7 @@ def parse_inline(message: pb.InlineVectors, shape: Shape, field: str) -> Vectors
         )
     if message.sites:
         invalid(f"{field}.sites", "goes with safetensors; each of vectors has its own site")
+    check_count(len(message.vectors), shape.sites, f"{field}.vectors")
     chosen = [vector.site for vector in message.vectors]
     check_sites(chosen, shape.sites, f"{field}.vectors")
     for i, vector in enumerate(message.vectors):

@@ -15,6 +15,7 @@ import numpy as np
 
 from vagus_server.plugin import pin
 from vagus_server.plugin.course import Course, Segments, pieces
+from vagus_server.plugin.ranges import touching
 from vagus_server.plugin.wire import Order, order_from_sampling_params
 
 _PARAMETERS = ("request", "start_token_idx", "end_token_idx", "start_mm_idx")
@@ -41,7 +42,7 @@ def _key(order: Order, start: int, end: int) -> str | None:
         return None
     flags = np.zeros(end - start, dtype=np.int32)
     for p, operation in enumerate(order.operations):
-        for first, last in operation.scope:
+        for first, last in touching(operation.scope, start, end):
             flags[max(first - start, 0) : max(last - start, 0)] |= 1 << p
     if not flags.any():
         return None

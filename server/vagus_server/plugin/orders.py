@@ -1,13 +1,16 @@
 """What a request's order means for its rows, as a function of position."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
 from vagus_kernels.step import SCALE
+from vagus_server.plugin.ranges import touching
 from vagus_server.plugin.wire import NO_END, Order, Range
 
 
@@ -19,32 +22,36 @@ class RowFlags:
     the one before it, and its flags cost a comparison.
     """
 
-    #: (start, end, flags), half-open.
-    ranges: tuple[tuple[int, int, int], ...]
+    #: Flags, and the ranges that have them: disjoint, ascending.
+    ranges: tuple[tuple[int, tuple[Range, ...]], ...]
 
     @classmethod
     def of(cls, order: Order) -> "RowFlags":
         """The flags that an order gives its rows."""
-        ranges = [(*r, 1 << p) for p, o in enumerate(order.operations) for r in o.scope]
-        ranges += [(*r, READ_FLAG) for r in order.read]
+        ranges = [(1 << p, o.scope) for p, o in enumerate(order.operations)]
+        ranges += [(READ_FLAG, (r,)) for r in order.read]
         return cls(tuple(ranges))
 
     def piece(self, position: int) -> tuple[int, int, int]:
         """Start and end of the positions around this one that have its flags, and the flags."""
         start, end, flags = 0, NO_END, 0
-        for first, last, bits in self.ranges:
-            if first <= position < last:
-                flags |= bits
-            for bound in (first, last):
-                if bound <= position:
-                    start = max(start, bound)
+        for bits, some in self.ranges:
+            after = bisect_right(some, position, key=itemgetter(0))
+            if after:
+                first, last = some[after - 1]
+                if position < last:
+                    flags |= bits
+                    start, end = max(start, first), min(end, last)
                 else:
-                    end = min(end, bound)
+                    start = max(start, last)
+            if after < len(some):
+                end = min(end, some[after][0])
         return start, end, flags
 
     def overlapping(self, start: int, tokens: int) -> list[tuple[int, int, int]]:
         """The ranges that the positions [start, start + tokens) touch."""
-        return [r for r in self.ranges if r[0] < start + tokens and start < r[1]]
+        end = start + tokens
+        return [(*r, flags) for flags, some in self.ranges for r in touching(some, start, end)]
 
 
 class RowScales(NamedTuple):

@@ -55,6 +55,7 @@ class OrderOperation(msgspec.Struct, frozen=True, array_like=True):
     a: tuple[float, ...]
     #: Per site.
     b: tuple[float, ...]
+    #: Disjoint, ascending.
     scope: tuple[Range, ...]
     gate: OrderGate | None = None
     envelope: OrderEnvelope | None = None

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import grpc
 
-from vagus_server.errors import ApiError, nearest, short
+from vagus_server.errors import ApiError, check_count, nearest, short
 from vagus_server.policies.file import PolicySet
 from vagus_server.policies.policy import Policy
 from vagus_server.reload import Reloaded
 from vagus_server.steering.program import Program
+
+#: Most policies that a request names: more than a file has that people write.
+_MOST_NAMED = 256
 
 
 class Policies:
@@ -51,8 +54,10 @@ class Policies:
             field: path of the spec in the request.
 
         Raises:
-            ApiError: a name is unknown, or the program leaves no room for what they can add.
+            ApiError: a name is unknown, there are too many, or the program leaves no room for what
+                they can add.
         """
+        check_count(len(named), _MOST_NAMED, f"{field}.policies")
         current = self.current
         known = {policy.name for policy in current.policies}
         for i, name in enumerate(named):

@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from vagus.v1 import readout_pb2 as pb
-from vagus_server.errors import invalid, not_implemented
+from vagus_server.errors import check_count, invalid, not_implemented
 from vagus_server.packs.pack import Pack
 from vagus_server.plugin.wire import NO_END, Range
 from vagus_server.steering.checks import check_concept, check_sites
@@ -95,8 +95,10 @@ def _concepts(
 ) -> tuple[tuple[int, ...], int]:
     kind = message.WhichOneof("concepts")
     if kind == "names":
-        names = list(message.names.names)
         path = f"{field}.names.names"
+        # Any more are of others, or the same twice.
+        check_count(len(message.names.names), len(pack.names), path)
+        names = list(message.names.names)
         if not names:
             invalid(path, "must name a concept")
         seen: set[str] = set()

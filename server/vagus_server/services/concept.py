@@ -65,12 +65,12 @@ class ConceptService(pb_grpc.ConceptServiceServicer):
         """Takes in a concept whole, or not at all."""
         served = self._served
         check_deadline(context)
-        metadata, data = await self._uploads.receive(requests)
+        call = current_call.get()
+        metadata, data = await self._uploads.receive(requests, call.tenant)
         served.check_pack(metadata.pack)
         if metadata.model_fingerprint:
             served.check_fingerprint(metadata.model_fingerprint)
         concept = parse_upload(metadata, data, self._uploads.shape)
-        call = current_call.get()
         call.note("upload", concept=concept.name, concept_digest=concept.vectors.digest)
         concept = await served.registry.put(
             call.tenant,

@@ -29,7 +29,7 @@ class EncodedPrompt:
     text: str | None = None
     chat: "RenderedChat | None" = None
 
-    @property
+    @cached_property
     def map(self) -> PromptMap:
         """For scopes. Characters are those of a text prompt; a chat's are not the caller's."""
         own_words = self.text is not None and self.chat is None

@@ -110,8 +110,8 @@ def _lengths(message: pb.Sampling, room: int, field: str) -> dict[str, Any]:
 
 
 def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, Any]:
+    check_count(len(message.stop), _MAX_STOPS, f"{field}.stop")
     stops = list(message.stop)
-    check_count(len(stops), _MAX_STOPS, f"{field}.stop")
     for i, stop in enumerate(stops):
         if not 1 <= len(stop) <= _MAX_STOP_CHARACTERS:
             invalid(
@@ -120,8 +120,8 @@ def _stops(message: pb.Sampling, vocabulary_size: int, field: str) -> dict[str, 
                 value=len(stop),
                 limit=_MAX_STOP_CHARACTERS,
             )
+    check_count(len(message.stop_token_ids), _MAX_STOP_TOKENS, f"{field}.stop_token_ids")
     tokens = list(message.stop_token_ids)
-    check_count(len(tokens), _MAX_STOP_TOKENS, f"{field}.stop_token_ids")
     for i, token_id in enumerate(tokens):
         if token_id >= vocabulary_size:
             path = f"{field}.stop_token_ids[{i}]"

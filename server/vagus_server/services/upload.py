@@ -5,6 +5,7 @@ import datetime
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import grpc
@@ -12,13 +13,25 @@ import grpc
 from vagus.v1 import concept_service_pb2 as pb
 from vagus_server.concepts.concept import Concept, Reference
 from vagus_server.concepts.parse import Shape, check_size, parse_file
-from vagus_server.errors import ApiError, invalid
+from vagus_server.errors import ApiError, check_count, invalid
 from vagus_server.steering.checks import LARGEST, check_sites
 
 _NAME = re.compile(r"\w[\w .-]{0,63}")
 _MAX_DESCRIPTION = 1000
 #: An upload takes memory from its first message on.
 _MAX_UPLOADS, _SECONDS = 16, 60.0
+#: Of one tenant: however slowly its own come, there are places for others.
+_MAX_OF_TENANT = 4
+
+
+def _full(what: str, limit: int) -> ApiError:
+    return ApiError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+        f"{what}; try again later",
+        retry_seconds=1,
+        limit=limit,
+    )
 
 
 class Uploads:
@@ -26,21 +39,21 @@ class Uploads:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self._running = 0
+        #: How many run, by tenant.
+        self._running: Counter[str] = Counter()
 
     async def receive(
-        self, requests: AsyncIterator[pb.UploadConceptRequest]
+        self, requests: AsyncIterator[pb.UploadConceptRequest], tenant: str = ""
     ) -> tuple[pb.ConceptMetadata, bytes]:
-        """The metadata and the whole file, or ApiError."""
-        if self._running >= _MAX_UPLOADS:
-            raise ApiError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "QUEUE_FULL",
-                f"{_MAX_UPLOADS} uploads are running; try again later",
-                retry_seconds=1,
-                limit=_MAX_UPLOADS,
-            )
-        self._running += 1
+        """The metadata and the whole file, or ApiError.
+
+        `tenant` is whose upload it is; those of nobody's have the common limit alone.
+        """
+        if self._running.total() >= _MAX_UPLOADS:
+            raise _full(f"{_MAX_UPLOADS} uploads are running", _MAX_UPLOADS)
+        if tenant and self._running[tenant] >= _MAX_OF_TENANT:
+            raise _full(f"{_MAX_OF_TENANT} uploads of the tenant are running", _MAX_OF_TENANT)
+        self._running[tenant] += 1
         try:
             async with asyncio.timeout(_SECONDS):
                 return await self._receive(requests)
@@ -52,7 +65,9 @@ class Uploads:
                 stage="upload",
             ) from None
         finally:
-            self._running -= 1
+            self._running[tenant] -= 1
+            if not self._running[tenant]:
+                del self._running[tenant]  # tenants come and go
 
     async def _receive(
         self, requests: AsyncIterator[pb.UploadConceptRequest]
@@ -99,6 +114,7 @@ def check_metadata(metadata: pb.ConceptMetadata, shape: Shape) -> None:
     if metadata.dtype not in ("", "float16", "float32", "bfloat16"):
         invalid("metadata.dtype", "must be float16, float32 or bfloat16", value=metadata.dtype)
     check_sites(metadata.sites, shape.sites, "metadata.sites")
+    check_count(len(metadata.references), shape.sites, "metadata.references")
     check_sites([r.site for r in metadata.references], shape.sites, "metadata.references")
     covered = set(metadata.sites) or set(range(shape.sites))
     for i, reference in enumerate(metadata.references):

@@ -63,7 +63,7 @@ class Operation:
         a, b: per site, along the unit direction in the stream's own scale, or a share; see
             vagus_kernels.layout.
         doses: per site, what it adds or can force, as a share of the site's mean residual norm.
-        scope: tokens that it acts on, as disjoint ranges of positions.
+        scope: tokens that it acts on, as disjoint ranges of positions, ascending.
         scope_text: the request's own words for the scope, for the digest.
     """
 

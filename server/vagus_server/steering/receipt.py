@@ -1,15 +1,15 @@
 """Proves, from the device's own marks, that a request was steered as it asked, or says not."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 
 from vagus_server.plugin.programs import measured_steps
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.program import Program
-from vagus_server.steering.scope import overlap
+from vagus_server.steering.program import Operation, Program
+from vagus_server.steering.runs import Runs, Table
+from vagus_server.steering.scope import positions_within
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,6 @@ class Segment:
     policies: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Consecutive positions on which the device did the same."""
-
-    start: int
-    end: int
-    #: int32 [sites]: bit p is set where operation p acted.
-    marks: np.ndarray
-
-    def cut(self, start: int, end: int) -> "_Run":
-        return _Run(max(start, self.start), min(end, self.end), self.marks)
-
-
 class Ledger:
     """Collects a request's marks and balances them against its programs.
 
@@ -74,9 +61,8 @@ class Ledger:
     """
 
     def __init__(self, program: Program, sites: int) -> None:
-        self._sites = sites
         self._segments = [Segment(0, NO_END, program)]
-        self._runs: list[_Run] = []
+        self._runs = Runs(sites)
         self._steps: dict[int, np.ndarray] = {}
         self._end: int | None = None
         self._start: int | None = None
@@ -110,24 +96,10 @@ class Ledger:
             self._gap = True
         self._end = start + tokens
         if len(marks):
-            self._add_marks(start, marks)
+            self._runs.add(start, marks)
         if len(steps):
             rows = steps.reshape(tokens, -1)
             self._steps.update(zip(range(start, start + tokens), rows, strict=True))
-
-    def _add_marks(self, start: int, marks: np.ndarray) -> None:
-        while self._runs and self._runs[-1].end > start:
-            last = self._runs.pop()
-            if last.start < start:
-                self._runs.append(last.cut(0, start))
-        cuts = np.flatnonzero((marks[1:] != marks[:-1]).any(axis=1)) + 1
-        for a, b in pairwise([0, *cuts.tolist(), len(marks)]):
-            before = self._runs[-1] if self._runs else None
-            row = marks[a]
-            if before is not None and before.end == start + a and (before.marks == row).all():
-                self._runs[-1] = _Run(before.start, start + b, before.marks)
-            else:
-                self._runs.append(_Run(start + a, start + b, row.copy()))
 
     @property
     def cached_tokens(self) -> int:
@@ -145,34 +117,40 @@ class Ledger:
     def in_scope(self, segment: Segment, operation: int) -> int:
         """Tokens in an operation's scope among the computed positions of a segment."""
         scope = segment.program.operations[operation].scope
-        return sum(overlap(self._window(segment), part) for part in scope)
+        return int(positions_within(scope, *map(np.array, self._window(segment))))
 
     def counts(self, segment: Segment, operation: int) -> list[SiteCount]:
         """What the device marked in a segment for an operation, at each of its sites."""
         sites = segment.program.operations[operation].sites
-        return [self._count(segment, operation, i, site) for i, site in enumerate(sites)]
+        table = self._runs.between(*self._window(segment))
+        acted = (table.marks >> operation & 1).astype(bool)
+        return [
+            self._count(segment, operation, i, table, acted[:, site])
+            for i, site in enumerate(sites)
+        ]
 
-    def _count(self, segment: Segment, operation: int, i: int, site: int) -> SiteCount:
-        runs = [r for r in self._runs_in(self._window(segment)) if r.marks[site] >> operation & 1]
-        tokens = sum(r.end - r.start for r in runs)
-        if not runs:
+    def _count(
+        self, segment: Segment, operation: int, i: int, table: Table, acted: np.ndarray
+    ) -> SiteCount:
+        """At the operation's i-th site; `acted` says on which of the table's runs."""
+        asked = segment.program.operations[operation]
+        site, starts, ends = asked.sites[i], table.starts[acted], table.ends[acted]
+        if not len(starts):
             return SiteCount(site, 0, None, None)
-        first, last = runs[0].start, runs[-1].end - 1
+        tokens, first, last = int((ends - starts).sum()), int(starts[0]), int(ends[-1]) - 1
         columns = _columns(segment.program)
         if (operation, site) not in columns:
-            step = abs(segment.program.operations[operation].a[i])
+            step = abs(asked.a[i])
             return SiteCount(site, tokens, first, last, step, step)
         column = columns.index((operation, site))
-        steps = np.abs([self._steps[p][column] for r in runs for p in range(r.start, r.end)])
+        runs = zip(starts.tolist(), ends.tolist(), strict=True)
+        steps = np.abs([self._steps[p][column] for run in runs for p in range(*run)])
         return SiteCount(site, tokens, first, last, float(steps.mean()), float(steps.max()))
 
     def steered_tokens(self, end: int) -> int:
         """Tokens on which at least one operation acted, before end."""
-        return sum(r.end - r.start for r in self._runs_in((0, end)) if r.marks.any())
-
-    def _runs_in(self, window: Range) -> Iterator[_Run]:
-        start, end = window
-        return (r.cut(start, end) for r in self._runs if r.start < end and start < r.end)
+        table = self._runs.between(0, end)
+        return int(table.tokens[table.marks.any(axis=1)].sum())
 
     def check(self, end: int) -> Mismatch | None:
         """Balances all positions before end; None when every token is as asked.
@@ -196,43 +174,42 @@ class Ledger:
         return None
 
     def _check_segment(self, segment: Segment) -> Mismatch | None:
-        start, end = window = self._window(segment)
-        runs = list(self._runs_in(window))
-        marked = sum(r.end - r.start for r in runs)
+        start, end = self._window(segment)
+        table = self._runs.between(start, end)
+        marked = int(table.tokens.sum())
         if marked != max(end - start, 0):
             return Mismatch(0, 0, max(end - start, 0), marked)
-        known = (1 << len(segment.program.operations)) - 1
-        for run in runs:
-            mismatch = self._check_strangers(run, known) or self._check_run(run, segment.program)
-            if mismatch is not None:
-                return mismatch
-        return None
+        operations = segment.program.operations
+        found = [_strangers(table, len(operations))]
+        found += [_difference(table, i, operation) for i, operation in enumerate(operations)]
+        return min(filter(None, found), key=itemgetter(0), default=(0, None))[1]
 
-    def _check_strangers(self, run: _Run, known: int) -> Mismatch | None:
-        """A mark of an operation that the program does not have."""
-        strange = run.marks & ~known
-        if not strange.any():
-            return None
-        site = int(strange.astype(bool).argmax())
-        operation = int(strange[site]).bit_length() - 1
-        return Mismatch(operation, site, 0, run.end - run.start)
 
-    def _check_run(self, run: _Run, program: Program) -> Mismatch | None:
-        """Operations against a run's marks. A run may reach over the bounds of a scope."""
-        tokens = run.end - run.start
-        for i, operation in enumerate(program.operations):
-            acted = (run.marks >> i & 1).astype(bool)
-            named = np.zeros(self._sites, dtype=bool)
-            named[list(operation.sites)] = True
-            expected = sum(overlap((run.start, run.end), part) for part in operation.scope)
-            if (acted & ~named).any():
-                return Mismatch(i, int((acted & ~named).argmax()), 0, tokens)
-            for site in operation.sites:
-                counted = tokens if acted[site] else 0
-                missing = counted < expected and operation.gate is None
-                if counted > expected or missing:
-                    return Mismatch(i, site, expected, counted)
+#: A run's index in a table, and what is wrong there first.
+_Found = tuple[int, Mismatch] | None
+
+
+def _strangers(table: Table, operations: int) -> _Found:
+    """A mark of an operation that the program does not have."""
+    strange = table.marks & ~((1 << operations) - 1)
+    if not strange.any():
         return None
+    run, site = divmod(int((strange != 0).argmax()), strange.shape[1])
+    operation = int(strange[run, site]).bit_length() - 1
+    return run, Mismatch(operation, site, 0, int(table.tokens[run]))
+
+
+def _difference(table: Table, i: int, operation: Operation) -> _Found:
+    """The i-th operation against the marks. A run may reach over the bounds of a scope."""
+    counted = (table.marks >> i & 1) * table.tokens[:, None]
+    expected = np.zeros_like(counted)
+    in_scope = positions_within(operation.scope, table.starts, table.ends)
+    expected[:, list(operation.sites)] = in_scope[:, None]
+    wrong = counted != expected if operation.gate is None else counted > expected
+    if not wrong.any():
+        return None
+    run, site = divmod(int(wrong.argmax()), wrong.shape[1])
+    return run, Mismatch(i, site, int(expected[run, site]), int(counted[run, site]))
 
 
 def _columns(program: Program) -> list[tuple[int, int]]:

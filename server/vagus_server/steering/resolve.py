@@ -11,9 +11,9 @@ from vagus_server.concepts.registry import Registry
 from vagus_server.errors import ApiError, invalid
 from vagus_server.steering.actions import action_amounts
 from vagus_server.steering.checks import check_number, check_sites
-from vagus_server.steering.collapse import check_collapse
+from vagus_server.steering.collapse import Collapse
 from vagus_server.steering.program import ACTIONS, Envelope, Gate, Operation, Program
-from vagus_server.steering.rules import resolve_scope
+from vagus_server.steering.rules import Room, resolve_scope
 from vagus_server.steering.scope import PromptMap
 
 #: Strengths arrive as float32: ten times 0.1 is a little more than 1, and still within 1.
@@ -35,6 +35,7 @@ class Resolver:
     def __init__(self, registry: Registry, max_operations: int, max_dose: float) -> None:
         self._registry = registry
         self._pack = registry.pack
+        self._collapse = Collapse(self._pack)
         shape = Shape(self._pack.sites, self._pack.manifest.model.hidden_size)
         # A program is resolved anew for each text of a call; its vectors need not be.
         self._inline = lru_cache(_INLINE)(partial(_inline, shape))
@@ -69,13 +70,14 @@ class Resolver:
                 value=count,
                 limit=self._max_operations,
             )
+        room = Room()
         program = Program(
             tuple(
-                self._operation(operation, prompt, f"{field}.operations[{i}]", tenant)
+                self._operation(operation, prompt, f"{field}.operations[{i}]", tenant, room)
                 for i, operation in enumerate(message.operations)
             )
         )
-        check_collapse(program, self._pack, field)
+        self._collapse.check(program, field)
         limit = self._max_dose if max_dose is None else min(self._max_dose, max_dose)
         if program.dose > limit * (1 + _SLACK):
             raise ApiError(
@@ -90,7 +92,7 @@ class Resolver:
         return program
 
     def _operation(
-        self, message: pb.Operation, prompt: PromptMap, field: str, tenant: str
+        self, message: pb.Operation, prompt: PromptMap, field: str, tenant: str, room: Room
     ) -> Operation:
         action = message.WhichOneof("action")
         if action is None:
@@ -103,7 +105,7 @@ class Resolver:
             sites = tuple(sorted(message.sites))
         concept.check_covers(sites, f"{field}.sites")
         amounts = action_amounts(message, concept.vectors, pack, sites, f"{field}.{action}")
-        scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope")
+        scope, scope_text = resolve_scope(message.scope, prompt, f"{field}.scope", room)
         return Operation(
             action=ACTIONS[action],
             concept=concept.name,

@@ -1,12 +1,18 @@
 """Resolves the scope rules of a request to ranges of positions."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from vagus.v1 import prompt_pb2, steering_pb2
 from vagus_server.errors import check_count, invalid
 from vagus_server.plugin.wire import NO_END, Range
-from vagus_server.steering.scope import PromptMap, from_end, joined, without
+from vagus_server.steering.scope import PromptMap, from_end, without
 
 #: Most rules of an include or except list. Each pass looks at the ranges that they make.
 MAX_RULES = 64
+#: Most ranges that all rules of a program name together. A role has one per message: there is
+#: room for eight operations on one side of a conversation of a thousand messages.
+MAX_RANGES = 4096
 _ROLES = (
     prompt_pb2.ROLE_SYSTEM,
     prompt_pb2.ROLE_USER,
@@ -15,31 +21,57 @@ _ROLES = (
 )
 
 
+@dataclass
+class Room:
+    """How many ranges the rules of a program may still name."""
+
+    left: int = MAX_RANGES
+
+    def take(self, ranges: Sequence[Range], field: str) -> Sequence[Range]:
+        """Returns the ranges, or raises ApiError where they are too many."""
+        self.left -= len(ranges)
+        if self.left < 0:
+            invalid(
+                field,
+                f"and the rules before it name {MAX_RANGES - self.left} ranges of tokens; "
+                f"a program may name {MAX_RANGES}",
+                value=MAX_RANGES - self.left,
+                limit=MAX_RANGES,
+            )
+        return ranges
+
+
 def resolve_scope(
-    message: steering_pb2.Scope, prompt: PromptMap, field: str
+    message: steering_pb2.Scope, prompt: PromptMap, field: str, room: Room | None = None
 ) -> tuple[tuple[Range, ...], str]:
-    """Returns the ranges and the rules' canonical text, or raises ApiError."""
-    excepted = getattr(message, "except")
-    for name, rules in (("include", message.include), ("except", excepted)):
+    """Returns the ranges and the rules' canonical text, or raises ApiError.
+
+    Args:
+        message: the rules.
+        prompt: what they are about.
+        field: path of the scope in the request.
+        room: of the program, which the ranges take; None has room for one scope.
+    """
+    room = Room() if room is None else room
+    ranges, texts = [], []
+    for name in ("include", "except"):
+        rules = getattr(message, name)
         check_count(len(rules), MAX_RULES, f"{field}.{name}")
-    include = [
-        r
-        for i, rule in enumerate(message.include)
-        for r in _rule(rule, prompt, f"{field}.include[{i}]")
-    ]
+        found: dict[str, Sequence[Range]] = {}
+        for i, rule in enumerate(rules):
+            text = rule.SerializeToString(deterministic=True).hex()
+            if text not in found:
+                path = f"{field}.{name}[{i}]"
+                found[text] = room.take(_rule(rule, prompt, path), path)
+        ranges.append([r for some in found.values() for r in some])
+        texts.append(",".join(sorted(found)))
+    include, holes = ranges
     if not message.include:
         include = [(0, NO_END)]
-    holes = [
-        r for i, rule in enumerate(excepted) for r in _rule(rule, prompt, f"{field}.except[{i}]")
-    ]
-    texts = [
-        sorted(rule.SerializeToString(deterministic=True).hex() for rule in rules)
-        for rules in (message.include, excepted)
-    ]
-    return tuple(without(include, holes)), "|".join(",".join(text) for text in texts)
+    return tuple(without(include, holes)), "|".join(texts)
 
 
-def _rule(rule: steering_pb2.ScopeRule, prompt: PromptMap, field: str) -> list[Range]:
+def _rule(rule: steering_pb2.ScopeRule, prompt: PromptMap, field: str) -> Sequence[Range]:
     kind = rule.WhichOneof("rule")
     tokens = prompt.tokens
     if kind == "phase":
@@ -97,13 +129,12 @@ def _phase(phase: int, tokens: int, field: str) -> Range:
 
 
 def _characters(message: steering_pb2.Range, prompt: PromptMap, field: str) -> list[Range]:
-    spans = prompt.spans()
-    if spans is None or not prompt.characters:
+    length = prompt.length if prompt.characters else None
+    if length is None:
         invalid(field, "names characters, and the prompt is not a text that the server tokenises")
     start, end = _bounds(message)
     _check_not_negative(start, end, field)
     _check_order(start, end, field)
-    length = max((b for _, b in spans), default=0)
     if (start or 0) > length or (end or 0) > length:
         invalid(
             field,
@@ -111,20 +142,17 @@ def _characters(message: steering_pb2.Range, prompt: PromptMap, field: str) -> l
             value=end or start,
             limit=length,
         )
-    return joined(prompt.covering(start or 0, length if end is None else end))
+    return prompt.covering(start or 0, length if end is None else end)
 
 
-def _role(role: int, prompt: PromptMap, field: str) -> list[Range]:
+def _role(role: int, prompt: PromptMap, field: str) -> Sequence[Range]:
     if role not in _ROLES:
         invalid(field, "must be SYSTEM, USER, ASSISTANT or TOOL", value=role)
-    turns = prompt.turns()
-    if turns is None:
+    spoken = prompt.spoken(role)
+    if spoken is None:
         invalid(
             field, "names a speaker, and the prompt is not a chat whose turns can be told apart"
         )
-    spoken = [
-        r for speaker, start, end in turns if speaker == role for r in prompt.covering(start, end)
-    ]
     if role == prompt_pb2.ROLE_ASSISTANT:
-        spoken.append((prompt.tokens, NO_END))
-    return joined(spoken)
+        return [*spoken, (prompt.tokens, NO_END)]
+    return spoken

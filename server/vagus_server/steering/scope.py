@@ -13,11 +13,13 @@ from vagus_server.plugin.wire import NO_END, Range
 class PromptMap:
     """What scopes need to know of a prompt.
 
+    Many rules may ask the same, so what is found out is kept.
+
     Args:
         tokens: its length.
         spans: character span of each token in the text, or None where the prompt is no text.
-        turns: (role, first character, end) of each message's content, or None where the prompt
-            is no chat.
+        turns: (role, first character, end) of each message's content, in order, or None where
+            the prompt is no chat.
         characters: whether the text is the caller's own, so that its characters can be named.
     """
 
@@ -26,17 +28,60 @@ class PromptMap:
     spans: Callable[[], Sequence[tuple[int, int]] | None] = field(default=lambda: None)
     turns: Callable[[], Sequence[tuple[int, int, int]] | None] = field(default=lambda: None)
 
+    @cached_property
+    def length(self) -> int | None:
+        """Characters of the text, as far as tokens have any; None where it is no text."""
+        bounds = self._bounds
+        return None if bounds is None else int(bounds[1].max(initial=0))
+
     def covering(self, start: int, end: int) -> list[Range]:
         """The tokens that overlap the characters [start, end), as disjoint ranges, ascending."""
+        assert self._bounds is not None, "asked of a prompt that is no text"
         starts, ends = self._bounds
-        inside = np.flatnonzero((starts < end) & (start < ends))
-        runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
-        return [(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+        if self._in_order:
+            first = int(np.searchsorted(ends, start, side="right"))
+            last = int(np.searchsorted(starts, end, side="left"))
+            return [(first, last)] if first < last else []
+        return _runs((starts < end) & (start < ends))
+
+    def spoken(self, role: int) -> Sequence[Range] | None:
+        """The tokens of what a role says, as disjoint ranges, ascending; None where no chat."""
+        found = self._spoken
+        return None if found is None else found.get(role, ())
 
     @cached_property
-    def _bounds(self) -> np.ndarray:
+    def _spoken(self) -> dict[int, Sequence[Range]] | None:
+        turns = self.turns()
+        if turns is None:
+            return None
+        assert self._bounds is not None, "turns are of a text"
+        starts, ends = self._bounds
+        spoken: dict[int, Sequence[Range]] = {}
+        for role in {role for role, _, _ in turns}:
+            first, last = np.array([t[1:] for t in turns if t[0] == role], dtype=np.int64).T
+            # A token overlaps a turn if it does the first one that ends behind its beginning.
+            turn = np.searchsorted(last, starts, side="right")
+            begins = np.append(first, np.iinfo(np.int64).max)[turn]
+            spoken[role] = _runs(begins < ends)
+        return spoken
+
+    @cached_property
+    def _bounds(self) -> np.ndarray | None:
         """Int64 [2, tokens]: where each token's characters begin and end."""
-        return np.array(self.spans(), dtype=np.int64).reshape(-1, 2).T
+        spans = self.spans()
+        return None if spans is None else np.array(spans, dtype=np.int64).reshape(-1, 2).T
+
+    @cached_property
+    def _in_order(self) -> bool:
+        """Whether no token begins or ends before the one in front of it."""
+        assert self._bounds is not None
+        return bool((np.diff(self._bounds) >= 0).all())
+
+
+def _runs(inside: np.ndarray) -> list[Range]:
+    """Where a mask is true, as ranges."""
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+    return [(start, end) for start, end in edges.reshape(-1, 2).tolist()]
 
 
 def joined(ranges: Sequence[Range]) -> list[Range]:
@@ -51,7 +96,7 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
 
 
 def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
-    """Positions in `ranges` and not in `holes`, as disjoint ranges."""
+    """Positions in `ranges` and not in `holes`, as disjoint ranges, ascending."""
     # Where one of either begins or ends, and how deep one is in ranges and in holes from there on.
     edges = sorted(
         (position, kind, step)
@@ -69,9 +114,18 @@ def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
     return left
 
 
-def overlap(a: Range, b: Range) -> int:
-    """Number of positions in both ranges."""
-    return max(0, min(a[1], b[1]) - max(a[0], b[0]))
+def positions_within(ranges: Sequence[Range], starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """How many positions of disjoint ranges, ascending, lie in each [start, end), int64 [n]."""
+    # A range of nothing in front: every position has one that begins at it or before it.
+    bounds = np.array([(0, 0), *ranges], dtype=np.int64)
+    first, last = bounds.T
+    before = np.cumsum(last - first)
+
+    def below(positions: np.ndarray) -> np.ndarray:
+        i = np.searchsorted(first, positions, side="right") - 1
+        return before[i] - np.maximum(last[i] - positions, 0)
+
+    return np.maximum(below(ends) - below(starts), 0)
 
 
 def from_end(position: int | None, tokens: int, otherwise: int) -> int:
