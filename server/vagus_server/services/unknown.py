@@ -8,6 +8,7 @@ further than a message that people write is long.
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -40,7 +41,8 @@ def check_known(message: Message) -> None:
     if message.ByteSize() == len(data):
         return
     finder = Finder(data)
-    finder.find(message.DESCRIPTOR, 0, len(data), "")
+    descriptor: Any = message.DESCRIPTOR  # which of its classes depends on protobuf's backend
+    finder.find(descriptor, 0, len(data), "")
     not_implemented(finder.path, finder.field)
 
 
