@@ -10,8 +10,7 @@ import pytest
 
 from support.tiny_models import write_tiny_model
 
-ROOT = Path(__file__).resolve().parents[2]
-DRIVER = ROOT / "tests" / "support" / "preempt_driver.py"
+TESTS = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.engine
 
@@ -21,9 +20,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """What an engine that must preempt measured, and one that need not."""
     folder = tmp_path_factory.mktemp("preempted")
     write_tiny_model("Llama", folder / "model")
-    command = [sys.executable, DRIVER, folder / "model", folder / "out.npz"]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # more would wait for each other
-    subprocess.run([str(part) for part in command], check=True, cwd=ROOT, env=one_thread)
+    driver = [sys.executable, "-m", "support.preempt_driver", folder / "model", folder / "out.npz"]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",  # more would wait for each other
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])),
+    }
+    subprocess.run([str(part) for part in driver], check=True, env=environment)
     found = dict(np.load(folder / "out.npz"))
     assert found["few_preempted"] > 0
     assert found["all_preempted"] == 0
