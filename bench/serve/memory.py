@@ -8,9 +8,9 @@ _CURRENT, _FUTURE, _ON_FAULT = 1, 2, 4
 def lock() -> bool:
     """Locks all that this process has touched or will touch; whether the system allows it.
 
-    Two engines take turns, so that each is idle half of the time. Systems that reclaim idle
-    memory (Linux's DAMON) meanwhile take its code's pages, and its next tokens wait for the disk:
-    what is then compared is two disks. Not inherited by new processes.
+    Two engines take turns, so that each is idle half of the time, and systems that reclaim idle
+    memory (Linux's DAMON) would meanwhile take the pages of its code. Not inherited by new
+    processes.
     """
     try:
         return ctypes.CDLL(None).mlockall(_CURRENT | _FUTURE | _ON_FAULT) == 0
