@@ -119,8 +119,8 @@ class Benchmark:
     ) -> tuple[Round, Usage]:
         """A round, after a few tokens of the same requests that do not count.
 
-        While one engine runs, the memory of the other grows cold, and its first tokens are slow:
-        on a virtual machine some took five times as long, in pairs with either engine.
+        The first tokens after a pause can be slow, of either engine: on a virtual machine some took
+        five times as long, with the memory locked as well.
         """
         await settle(self._pids)
         await run(replace(work, tokens=min(_WARMING_TOKENS, work.tokens)))
