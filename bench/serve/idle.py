@@ -38,10 +38,12 @@ class Usage:
     """Cores used over an interval.
 
     Args:
+        seconds: the interval's length.
         engines: by each engine's processes, in the order given.
         others: by all processes of the machine that are neither an engine's nor ours.
     """
 
+    seconds: float
     engines: tuple[float, ...]
     others: float
 
@@ -72,7 +74,7 @@ class Meter:
         seconds = t1 - t0
         engines = (b - a for a, b in zip(engines0, engines1, strict=True))
         others = (machine1 - machine0) - (ours1 - ours0)
-        return Usage(tuple(used / seconds for used in engines), max(0.0, others / seconds))
+        return Usage(seconds, tuple(used / seconds for used in engines), max(0.0, others / seconds))
 
 
 async def settle(pids: tuple[int, ...]) -> None:
