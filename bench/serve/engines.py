@@ -63,7 +63,12 @@ def stock_llm(settings: Settings) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    config = AsyncEngineArgs(**_stock_options(settings)).create_engine_config()
+    from vagus_server.engine.executor import share_process
+
+    options = _stock_options(settings)
+    config = AsyncEngineArgs(**options).create_engine_config()
+    if not settings.stock_processes:
+        share_process(config, options)
     return AsyncLLM.from_vllm_config(config)
 
 

@@ -20,11 +20,14 @@ class Settings:
         model: folder of the model.
         pack: folder of the concept pack; the stock engine does not read it.
         engine: keyword arguments of Vagus's EngineSettings, without model.
+        stock_processes: the stock engine's worker runs where vLLM puts it by itself: of a CPU, in
+            a process of its own. Otherwise it runs where Vagus's does.
     """
 
     model: Path
     pack: Path
     engine: dict[str, Any] = field(default_factory=dict)
+    stock_processes: bool = False
 
 
 @dataclass(frozen=True)

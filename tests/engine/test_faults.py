@@ -12,15 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-import psutil
 import pytest
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support import reader_driver
 from support.calls import EVERYTHING, add, generate, ids, spec, stream
 from support.half_open import HalfOpen
-from support.refusals import FULL, Refusal, check, refused
+from support.killing import kill_of_the_engine
+from support.refusals import FULL, check, refused
 from support.server_process import ServerProcess
 from support.waiting import wait_for
 
@@ -157,20 +156,5 @@ def test_the_queue_is_bounded_and_left_at_the_deadline(clean: ServerProcess) -> 
     assert [sum(len(message.tokens) for message in call) for call in queued] == [2, 2]
 
 
-def test_a_killed_worker_ends_its_calls_and_the_server(shared: ServerProcess) -> None:
-    processes = psutil.Process(shared.process.pid).children(recursive=True)
-    (worker,) = (p for p in processes if "Worker" in p.name() + " ".join(p.cmdline()))
-    health = health_pb2_grpc.HealthStub(shared.channel)
-    watch = health.Watch(health_pb2.HealthCheckRequest(service="readiness"), timeout=300)
-    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-    calls = [stream(shared.channel, spec(f"Number {n}", max_tokens=ENDLESS)) for n in range(6)]
-    for call in calls[:ROWS]:
-        next(call)
-    worker.kill()
-    dead = Refusal(grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
-    for call in calls:
-        check(refused(lambda: list(call)), dead, {})  # noqa: B023
-    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert shared.process.wait(60) == 3
-    _, alive = psutil.wait_procs(processes, 30)
-    assert not alive
+def test_a_killed_engine_ends_its_calls_and_the_server(shared: ServerProcess) -> None:
+    kill_of_the_engine(shared, "EngineCore", calls=6, running=ROWS)

@@ -9,6 +9,7 @@ import pytest
 
 from support.calls import EVERYTHING, VECTOR, add, generate, rows, spec
 from support.compare import compare
+from support.killing import kill_of_the_engine
 from support.offline import EVERYWHERE, Result
 from support.reference import Reference
 from support.server_process import ServerProcess
@@ -65,7 +66,7 @@ def test_tokens_readouts_and_receipts(
 
 
 def test_stages_of_the_v2_runner(reference: Reference) -> None:
-    """The V2 runner schedules ahead, also over the stages of a pipeline."""
+    """The V2 runner schedules ahead, also over stages of a pipeline; they live and die as one."""
     options = {"block_size": 32, "pipeline_parallel_size": 2}
     prompt = reference.tokenizer.encode("The letter lay on the kitchen table. She read it,")
     operations = [add("desperate", 0.2, (5, 25)), add("calm", -0.1, (20,), phase="generation")]
@@ -77,6 +78,7 @@ def test_stages_of_the_v2_runner(reference: Reference) -> None:
         v2=True,
     ) as server:
         response = generate(server.channel, asked)
+        kill_of_the_engine(server, "Worker", calls=4, running=2)
     program = reference.program(*operations, prompt=prompt)
     assert compare(reference, program, prompt, response, EVERYTHING)
     assert len(rows(response)) == len(prompt) + 7

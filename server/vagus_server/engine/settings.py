@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from vagus_server.engine.adapters import adapter_options
+from vagus_server.engine.executor import share_process
 from vagus_server.plugin import pin
 from vagus_server.plugin.config import PluginConfig
 
@@ -108,6 +109,7 @@ def vllm_config(
     # way needs its own scheduler: the wrong one loses it silently, or miscounts.
     if not config.scheduler_config.async_scheduling:
         config.scheduler_config.scheduler_cls = _SCHEDULER
+    share_process(config, settings.engine_options)
     pin.check_architecture(list(config.model_config.architectures))
     pin.check_engine_config(config)
     return config, plugin
