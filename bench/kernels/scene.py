@@ -45,7 +45,7 @@ class Scene:
 
         self._pairs = [(stream(), stream()) for _ in range(count)]
         self._weight = torch.ones(work.hidden, device=device, dtype=torch.bfloat16)
-        self._tables = _tables(work, draw, device)
+        self._tables = site_tables(work, draw, device)
         self.copied_bytes = 2 * work.rows * work.hidden * 2
 
     def launches(self) -> list[Launch]:
@@ -115,7 +115,8 @@ class Scene:
             assert error.max() < 1e-3, f"readouts are off by {error.max():.1e} of the norm"
 
 
-def _tables(work: Work, draw: torch.Generator, device: str) -> SiteTables:
+def site_tables(work: Work, draw: torch.Generator, device: str) -> SiteTables:
+    """Tables that ask for the work; the programs' vectors differ as it says."""
     rows, steered = work.rows, work.steered
     slots = (work.programs if steered else 0) + 1
     vectors = max(2, min(1024, 1 + slots * max(steered, 1)))

@@ -2,8 +2,8 @@
 
 `steer_add_rms_norm` runs a row's program on the stream and projects it on concepts, in one
 launch with the residual add and RMSNorm that the engine needs anyway; `steer_read` does the
-same without the norm. `begin_step` and `gather_readouts` go around a forward pass. `reference`
-and `reference_step` are the same in plain torch: the tests' oracle and the CPU implementation.
+same without the norm. `begin_step` and `gather_readouts` go around a forward pass. `reference`,
+`run_programs` and `reference_step` are the same in torch and numpy: the CPU implementation.
 `op` registers the site operations with torch as opaque, graph-safe operators. `layout` and
 `step` say what all of them work on.
 """

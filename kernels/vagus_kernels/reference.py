@@ -1,23 +1,14 @@
-"""The site operations in plain torch: the oracle of the tests and the CPU implementation.
+"""The site operations in torch and numpy: the CPU implementation.
 
 Work is done only for rows that are steered or read; with neither it is two scalar reads.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from vagus_kernels.layout import (
-    ABLATE,
-    ADD,
-    CLAMP,
-    GATE_STORED,
-    OPERATIONS_MASK,
-    READ_FLAG,
-    SCALE_FLAG,
-    SET,
-    TEST,
-    SiteTables,
-)
+from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG, SiteTables
+from vagus_kernels.run_programs import run_programs
 
 
 def steer_read_(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
@@ -71,21 +62,21 @@ def _acc(stream: Tensor) -> torch.dtype:
     return torch.float64 if stream.dtype == torch.float64 else torch.float32
 
 
-def _stream_rows(stream: Tensor, addend: Tensor | None, rows: Tensor) -> Tensor:
+def _stream_rows(stream: Tensor, addend: Tensor | None, rows: np.ndarray) -> Tensor:
     """The residual stream of some rows, [len(rows), H], in the accumulation dtype, as a copy."""
-    dtype = _acc(stream)
-    x = stream[rows].to(dtype)
-    return x if addend is None else x + addend[rows].to(dtype)
+    dtype, at = _acc(stream), torch.from_numpy(rows)
+    x = stream[at].to(dtype)
+    return x if addend is None else x.add_(addend[at].to(dtype))
 
 
 def _read(stream: Tensor, addend: Tensor | None, t: SiteTables) -> None:
     n = stream.shape[0]
     t.readout_shape[0], t.readout_shape[1] = 1, n
-    rows = (t.row_flags[:n] & READ_FLAG).nonzero().squeeze(1)
-    if rows.numel() and t.readout_vectors.shape[0]:
+    rows = np.flatnonzero(t.row_flags.numpy()[:n] & READ_FLAG)
+    if len(rows) and t.readout_vectors.shape[0]:
         x = _stream_rows(stream, addend, rows)
         along = (x @ t.readout_vectors.to(x.dtype).T) * t.readout_scale
-        t.readout[rows] = along.to(t.readout.dtype)
+        t.readout[torch.from_numpy(rows)] = along.to(t.readout.dtype)
 
 
 def _steer(
@@ -95,92 +86,22 @@ def _steer(
 
     Where nothing acted a row keeps its bits: x - start is NaN for inf, and -0 + 0 is 0.
     """
-    n = stream.shape[0]
-    rows = (t.row_flags[:n] & OPERATIONS_MASK).nonzero().squeeze(1)
-    if not rows.numel():
+    flags = t.row_flags.numpy()[: stream.shape[0]]
+    rows = np.flatnonzero(flags & OPERATIONS_MASK)
+    if not len(rows):
         return None
-    x = _stream_rows(stream, addend, rows)
-    start = x.clone()
-    marks = _run_programs(x, rows, t)
-    some = marks != 0
-    if not some.any():
+    start = _stream_rows(stream, addend, rows)
+    x = start.clone()
+    # A stream may hold inf and NaN, which are not our warnings to give.
+    with np.errstate(all="ignore"):
+        marks = run_programs(x.numpy(), rows, flags[rows], t)
+    if not marks.any():
         return None
-    t.marks[rows] = marks
-    return rows[some], start[some], x[some]
-
-
-def _run_programs(x: Tensor, rows: Tensor, t: SiteTables) -> Tensor:
-    """Runs the programs of `rows` on x, [R, H], in place; returns the marks, int32 [R]."""
-    flags, slots = t.row_flags[rows], t.row_slot[rows].long()
-    counts = t.program_count[slots]
-    ints, floats = t.program_int[slots], t.program_float[slots].to(x.dtype)
-    marks = torch.zeros_like(flags)
-    for i in range(int(counts.max())):
-        kind, p, vector, gate = ints[:, i].unbind(1)
-        bit = torch.ones_like(flags) << p.clamp(0, 27)
-        on = (i < counts) & ((flags & bit) != 0)
-        on = _hold(on, x, rows, gate, bit, floats[:, i], t)
-        tests = (kind == TEST) & (i < counts) & ((flags & bit) != 0)
-        if tests.any():
-            found = t.row_gates[rows[tests]]
-            held = torch.where(on[tests], found | bit[tests], found & ~bit[tests])
-            t.row_gates[rows[tests]] = held
-        on = (on & ~tests).nonzero().squeeze(1)
-        if on.numel():
-            step = _move(
-                x, on, kind[on], vector[on], floats[on, i], _scale(on, rows, p, flags, t), t
-            )
-            t.steps[rows[on], p[on].long()] = step.to(t.steps.dtype)
-            marks[on] |= bit[on]
-    return marks
-
-
-def _hold(
-    on: Tensor, x: Tensor, rows: Tensor, gate: Tensor, bit: Tensor, floats: Tensor, t: SiteTables
-) -> Tensor:
-    """Which of the rows in `on` have an open gate, bool [R]."""
-    stored = on & (gate == GATE_STORED)
-    if stored.any():
-        on = on & (~stored | ((t.row_gates[rows] & bit) != 0))
-    gated = (on & (gate >= 0)).nonzero().squeeze(1)
-    if gated.numel():
-        g = t.vectors[gate[gated].long()].to(x.dtype)
-        value = (x[gated] * g).sum(1) * floats[gated, 5]
-        on = on.clone()
-        on[gated] = (value >= floats[gated, 3]) & (value <= floats[gated, 4])
-    return on
-
-
-def _scale(on: Tensor, rows: Tensor, p: Tensor, flags: Tensor, t: SiteTables) -> Tensor | None:
-    scaled = (flags[on] & SCALE_FLAG) != 0
-    if not scaled.any():
-        return None
-    factors = t.row_scale[rows[on], p[on].long()]
-    return torch.where(scaled, factors, torch.ones_like(factors))
-
-
-def _move(
-    x: Tensor,
-    on: Tensor,
-    kind: Tensor,
-    vector: Tensor,
-    floats: Tensor,
-    scale: Tensor | None,
-    t: SiteTables,
-) -> Tensor:
-    """Moves rows `on` of x by one operation each; returns the steps, [len(on)]."""
-    a, b, inverse = floats[:, :3].unbind(1)
-    v = t.vectors[vector.long()].to(x.dtype)
-    step = a
-    if bool((kind != ADD).any()):
-        along = (x[on] * v).sum(1) * inverse
-        step = torch.where(kind == ABLATE, -a * along, step)
-        step = torch.where(kind == SET, a - along, step)
-        step = torch.where(kind == CLAMP, along.clamp(a, b) - along, step)
-    if scale is not None:
-        step = step * scale.to(step.dtype)
-    x[on] += (step * inverse).unsqueeze(1) * v
-    return step
+    t.marks.numpy()[rows] = marks
+    if marks.all():
+        return torch.from_numpy(rows), start, x
+    some = torch.from_numpy(marks != 0)
+    return torch.from_numpy(rows)[some], start[some], x[some]
 
 
 def tap_(stream: Tensor, addend: Tensor | None, ranges: Tensor, sums: Tensor) -> None:

@@ -1,5 +1,6 @@
-"""What goes on around a forward pass, in plain torch: see `step` and `gather_readouts`."""
+"""What goes on around a forward pass, on a CPU: see `step` and `gather_readouts`."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,9 +21,12 @@ def begin_step(
             from the position that the message states.
         tables: what is written.
     """
-    t, n_sites, operations = tables, tables.site.shape[0], tables.row_scale.shape[1]
-    _, n_ranges, n_scales, _, n_entries, rows, rows_before, _ = step[:HEADER].tolist()
+    t = {name: table.numpy() for name, table in tables._asdict().items()}
+    n_sites, operations = len(t["site"]), t["row_scale"].shape[1]
+    message = step.numpy()
+    _, n_ranges, n_scales, _, n_entries, rows, rows_before, _ = message[:HEADER].tolist()
     lengths = (
+        HEADER,
         n_sites,
         requests * REQUEST,
         n_ranges * RANGE,
@@ -32,64 +36,68 @@ def begin_step(
         programs * operations,
         n_entries * ENTRY,
     )
-    parts = step[HEADER : HEADER + sum(lengths)].split(lengths)
-    bits = parts[0]
-    t.site[:, 0], t.site[:, 1] = bits & 1, (bits >> 1) & 1
-    t.row_flags[rows:rows_before].zero_()
-    t.readout_shape.zero_()
+    parts = np.split(message[: sum(lengths)], np.cumsum(lengths)[:-1])[1:]
+    t["site"][:, 0], t["site"][:, 1] = parts[0] & 1, (parts[0] >> 1) & 1
+    t["row_flags"][rows:rows_before] = 0
+    t["readout_shape"][:] = 0
     if programs:
-        slots = parts[4].view(-1, PROGRAM)[:, 0].long()
-        t.program_count[:, slots] = parts[5].view(programs, n_sites).T
-        t.program_vector[slots] = parts[6].view(programs, operations)
-        _write_entries(parts[4].view(-1, PROGRAM), parts[7].view(-1, ENTRY), t)
-    ranges, scales = parts[2].view(-1, RANGE).tolist(), parts[3].view(-1, SCALE)
-    for record in parts[1].view(-1, REQUEST).tolist():
-        _begin_request(record, ranges, scales, positions, t)
+        slots = parts[4].reshape(-1, PROGRAM)[:, 0]
+        t["program_count"][:, slots] = parts[5].reshape(programs, n_sites).T
+        t["program_vector"][slots] = parts[6].reshape(programs, operations)
+        _write_entries(parts[4].reshape(-1, PROGRAM), parts[7].reshape(-1, ENTRY), t)
+    records = parts[1].reshape(-1, REQUEST)
+    _begin_requests(records, t)
+    ranges, scales = parts[2].reshape(-1, RANGE).tolist(), parts[3].reshape(-1, SCALE)
+    for record in records[(records[:, 6] != 0) | (records[:, 7] & 255 != 0)].tolist():
+        _begin_unsteady(record, ranges, scales, positions, t)
 
 
-def _write_entries(programs: Tensor, entries: Tensor, t: StepTables) -> None:
-    first = 0
-    for slot, last in programs.tolist():
-        mine = entries[first:last]
-        sites, index = mine[:, 0].long(), mine[:, 1].long()
-        t.program_int[sites, slot, index] = mine[:, 2:6]
-        t.program_float[sites, slot, index] = mine[:, 6:14].contiguous().view(torch.float32)
-        first = last
+def _write_entries(programs: np.ndarray, entries: np.ndarray, t: dict[str, np.ndarray]) -> None:
+    slots, ends = programs.T
+    slot = np.repeat(slots, np.diff(ends, prepend=0))
+    sites, index = entries[:, 0], entries[:, 1]
+    t["program_int"][sites, slot, index] = entries[:, 2:6]
+    t["program_float"][sites, slot, index] = entries[:, 6:14].copy().view(np.float32)
 
 
-def _begin_request(
+def _begin_requests(records: np.ndarray, t: dict[str, np.ndarray]) -> None:
+    """What all of a request's rows have in common."""
+    first, tokens, slot, _, base = records[:, :5].T
+    before = np.cumsum(tokens) - tokens
+    here = np.repeat(first - before, tokens) + np.arange(tokens.sum())
+    t["row_flags"][here], t["row_slot"][here] = np.repeat(base, tokens), np.repeat(slot, tokens)
+    # Marks are evidence: what an earlier pass left must not count for this one.
+    steered = here[np.repeat(slot > 0, tokens)]
+    t["row_gates"][steered] = 0
+    t["marks"][:, steered] = 0
+
+
+def _begin_unsteady(
     record: list[int],
     ranges: list[list[int]],
-    scales: Tensor,
+    scales: np.ndarray,
     positions: Tensor | None,
-    t: StepTables,
+    t: dict[str, np.ndarray],
 ) -> None:
-    first, rows, slot, position, base, range_first, range_count, packed = record
+    """The rows of a request that differ from one another."""
+    first, rows, _, position, base, range_first, range_count, packed = record
     here = slice(first, first + rows)
-    if positions is None and range_count == 0 and packed == 0:
-        t.row_flags[here] = base
-    else:
-        q = torch.arange(position, position + rows) if positions is None else positions[here]
-        flags = torch.full((rows,), base, dtype=torch.int32)
-        for low, high, bits in ranges[range_first : range_first + range_count]:
-            flags |= torch.where((q >= low) & (q < high), bits, 0).to(torch.int32)
-        if packed & 255:
-            flags |= SCALE_FLAG
-            t.row_scale[here] = 1
-        for entry in scales[packed >> 8 : (packed >> 8) + (packed & 255)]:
-            p, origin = entry[:2].tolist()
-            ramp, half_life = entry[2:].contiguous().view(torch.float32).tolist()
-            since = (q - origin).clamp(min=0).float()
-            factor = ((since + 1) / ramp).clamp(max=1) if ramp > 0 else torch.ones(rows)
-            if half_life > 0:
-                factor = factor * torch.exp2(-since / half_life)
-            t.row_scale[here, p] = factor
-        t.row_flags[here] = flags
-    t.row_slot[here] = slot
-    if slot:
-        # Marks are evidence: what an earlier pass left must not count for this one.
-        t.row_gates[here].zero_()
-        t.marks[:, here].zero_()
+    q = np.arange(position, position + rows) if positions is None else positions.numpy()[here]
+    flags = np.full(rows, base, dtype=np.int32)
+    for low, high, bits in ranges[range_first : range_first + range_count]:
+        flags |= np.where((q >= low) & (q < high), np.int32(bits), np.int32(0))
+    if packed & 255:
+        flags |= SCALE_FLAG
+        t["row_scale"][here] = 1
+    for entry in scales[packed >> 8 : (packed >> 8) + (packed & 255)]:
+        p, origin = entry[:2].tolist()
+        ramp, half_life = entry[2:].copy().view(np.float32).tolist()
+        since = np.maximum(q - origin, 0).astype(np.float32)
+        factor = np.minimum((since + 1) / ramp, 1) if ramp > 0 else np.ones_like(since)
+        if half_life > 0:
+            factor = factor * np.exp2(-since / half_life)
+        t["row_scale"][here, p] = factor
+    t["row_flags"][here] = flags
 
 
 def gather_readouts(rows: Tensor, out: Tensor, tables: ReadTables) -> None:
