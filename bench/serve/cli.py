@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--stock-processes",
         action="store_true",
-        help="a CPU's worker of stock vLLM runs as vLLM's defaults have it, not as Vagus's does",
+        help="a CPU's worker of stock vLLM runs as vLLM's defaults have it, not as Vagus's does; "
+        "only where Vagus's shares a process, on few cores",
     )
     add("--prompts", type=Path, help="JSON list of texts; default: the 32 of prompts.py")
     add("--concept", default="desperate", help="concept that steered modes add")

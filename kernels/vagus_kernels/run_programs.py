@@ -1,12 +1,16 @@
 """The programs of rows, on a CPU.
 
-In numpy: a batch has a few rows, and a call of torch costs more than what it does to them.
+In numpy: a batch has a few rows, and a call of torch costs more than what it does to them. What
+is done to whole streams is left to torch's threads where there are many rows.
 """
 
 import numpy as np
 import torch
 
 from vagus_kernels.layout import ABLATE, ADD, CLAMP, GATE_STORED, SCALE_FLAG, SET, TEST, SiteTables
+
+#: Numbers in a stream from which on torch's threads are worth their call.
+_LARGE = 1 << 17
 
 
 def run_programs(x: np.ndarray, rows: np.ndarray, flags: np.ndarray, t: SiteTables) -> np.ndarray:
@@ -65,7 +69,7 @@ def _hold(
     gated = np.flatnonzero(on & (gate >= 0))
     if len(gated):
         lower, upper, inverse = floats[gated, 3:6].T
-        value = (x[gated] * _vectors(gate[gated], x, t)).sum(1) * inverse
+        value = _dot(x[gated], _vectors(gate[gated], x, t)) * inverse
         on[gated] = (value >= lower) & (value <= upper)
     return on
 
@@ -91,14 +95,27 @@ def _move(
     v = _vectors(vector, x, t)
     step = a
     if (kind != ADD).any():
-        along = (x[acting] * v).sum(1) * inverse
+        along = _dot(x[acting], v) * inverse
         step = np.where(kind == ABLATE, -a * along, step)
         step = np.where(kind == SET, a - along, step)
         step = np.where(kind == CLAMP, np.clip(along, a, b) - along, step)
     if scale is not None:
         step = step * scale
-    x[acting] += (step * inverse)[:, None] * v
+    lengths = (step * inverse)[:, None]
+    if x.size < _LARGE or not isinstance(acting, slice):
+        x[acting] += lengths * v
+    else:
+        torch.from_numpy(x).add_(torch.from_numpy(lengths) * torch.from_numpy(v))
     return step
+
+
+def _dot(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """<x, v> of each row."""
+    if x.size < _LARGE:
+        return (x * v).sum(1)
+    products = torch.from_numpy(x) * torch.from_numpy(v)
+    found: np.ndarray = products.sum(1).numpy()
+    return found
 
 
 def _vectors(which: np.ndarray, x: np.ndarray, t: SiteTables) -> np.ndarray:

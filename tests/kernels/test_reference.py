@@ -1,4 +1,4 @@
-"""The torch implementations against the oracle."""
+"""The CPU implementations against the oracle."""
 
 import pytest
 from kernel_cases import CASES, LARGEST, MANY_ROWS, Case

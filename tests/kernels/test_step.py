@@ -1,4 +1,4 @@
-"""What goes on around a forward pass: torch and Triton against brute force."""
+"""What goes on around a forward pass: CPU and Triton against brute force."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -22,8 +22,10 @@ def share_process(config: Any, options: dict[str, Any]) -> None:
 
     parallel = config.parallel_config
     alone = parallel.world_size == parallel.data_parallel_size == 1
-    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto")
-    chosen = "distributed_executor_backend" in options or binding not in ("auto", "nobind")
-    few = len(os.sched_getaffinity(0)) <= FEW_CORES
-    if current_platform.is_cpu() and alone and few and not chosen:
+    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    reserved = "VLLM_CPU_NUM_OF_RESERVED_CPU" in os.environ
+    chosen = "distributed_executor_backend" in options or binding != "nobind" or reserved
+    if not current_platform.is_cpu() or not alone or chosen:
+        return
+    if len(os.sched_getaffinity(0)) <= FEW_CORES:
         parallel.distributed_executor_backend = "uni"
