@@ -6,7 +6,16 @@ from torch import Tensor
 
 from vagus_kernels.gather_readouts import ReadTables
 from vagus_kernels.layout import OPERATIONS_MASK, SCALE_FLAG
-from vagus_kernels.step import ENTRY, HEADER, PROGRAM, RANGE, REQUEST, SCALE, StepTables
+from vagus_kernels.step import (
+    ENTRY,
+    HEADER,
+    PROGRAM,
+    RANGE,
+    REQUEST,
+    SCALE,
+    StepTables,
+    rows_of,
+)
 
 
 def begin_step(
@@ -62,9 +71,8 @@ def _write_entries(programs: np.ndarray, entries: np.ndarray, t: dict[str, np.nd
 
 def _begin_requests(records: np.ndarray, t: dict[str, np.ndarray]) -> None:
     """What all of a request's rows have in common."""
-    first, tokens, slot, _, base = records[:, :5].T
-    before = np.cumsum(tokens) - tokens
-    here = np.repeat(first - before, tokens) + np.arange(tokens.sum())
+    _, tokens, slot, _, base = records[:, :5].T
+    here = rows_of(records)
     t["row_flags"][here], t["row_slot"][here] = np.repeat(base, tokens), np.repeat(slot, tokens)
     # Marks are evidence: what an earlier pass left must not count for this one.
     steered = here[np.repeat(slot > 0, tokens)]

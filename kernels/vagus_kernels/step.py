@@ -35,6 +35,13 @@ HEADER = 8
 REQUEST, RANGE, SCALE, PROGRAM, ENTRY = 8, 3, 4, 2, 14
 
 
+def rows_of(requests: np.ndarray) -> np.ndarray:
+    """All rows of some requests (first row, rows, ... each), int64, in order."""
+    tokens = requests[:, 1].astype(np.int64)
+    ends = np.cumsum(tokens)
+    return np.arange(tokens.sum()) + np.repeat(requests[:, 0] - ends + tokens, tokens)
+
+
 class StepTables(NamedTuple):
     """What a step message is written to; see `layout` for the shapes, here over all sites."""
 

@@ -157,4 +157,4 @@ def test_the_queue_is_bounded_and_left_at_the_deadline(clean: ServerProcess) -> 
 
 
 def test_a_killed_engine_ends_its_calls_and_the_server(shared: ServerProcess) -> None:
-    kill_of_the_engine(shared, "EngineCore", calls=6, running=ROWS)
+    kill_of_the_engine(shared, "EngineCore", calls=6, running=ROWS, tokens=ENDLESS)

@@ -78,7 +78,7 @@ def test_stages_of_the_v2_runner(reference: Reference) -> None:
         v2=True,
     ) as server:
         response = generate(server.channel, asked)
-        kill_of_the_engine(server, "Worker", calls=4, running=2)
+        kill_of_the_engine(server, "Worker_PP1", calls=4, running=2, tokens=100)
     program = reference.program(*operations, prompt=prompt)
     assert compare(reference, program, prompt, response, EVERYTHING)
     assert len(rows(response)) == len(prompt) + 7

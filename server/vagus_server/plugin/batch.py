@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vagus_kernels.layout import READ_FLAG
-from vagus_kernels.step import RANGE, Step
+from vagus_kernels.step import RANGE, Step, rows_of
 from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.orders import covered
 from vagus_server.plugin.programs import Program, encode_program
@@ -72,7 +72,7 @@ class Batch:
         steady = starts + tokens <= roster.until[who]
         requests[:, 4] = np.where(steady, roster.steady[who], 0)
         reads = (requests[:, 4] & READ_FLAG) != 0
-        rows_read = [_rows(requests[reads])]
+        rows_read = [rows_of(requests[reads])]
         ranges: list[tuple[int, int, int]] = []
         for j in np.flatnonzero(~steady).tolist():
             self._unsteady(requests[j], int(who[j]), ranges, rows_read)
@@ -159,7 +159,7 @@ class Batch:
             scales,
             fresh,
             read,
-            _rows(requests[steered]).astype(np.int32),
+            rows_of(requests[steered]).astype(np.int32),
             self._measured_steps(requests[steered]),
             rows,
             before,
@@ -175,7 +175,7 @@ class Batch:
             self._measured[slot] if count == 1 else np.tile(self._measured[slot], count)
             for slot, count in zip(slots.tolist(), tokens.tolist(), strict=True)
         ]
-        rows = np.repeat(_rows(mine), np.repeat(self._measures[slots], tokens))
+        rows = np.repeat(rows_of(mine), np.repeat(self._measures[slots], tokens))
         flat = np.concatenate(parts) + rows * self._config.operations
         return flat.astype(np.int32)
 
@@ -215,12 +215,3 @@ class Batch:
 
 def _stack(arrays: list[np.ndarray]) -> np.ndarray:
     return np.stack(arrays) if arrays else _NONE
-
-
-def _rows(requests: np.ndarray) -> np.ndarray:
-    """All rows of some requests, int64, in order."""
-    tokens = requests[:, 1].astype(np.int64)
-    ends = np.cumsum(tokens)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(
-        requests[:, 0] - ends + tokens, tokens
-    )
