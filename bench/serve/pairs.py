@@ -119,8 +119,8 @@ class Benchmark:
     ) -> tuple[Round, Usage]:
         """A round, after a few tokens of the same requests that do not count.
 
-        The first tokens after a pause can be slow, of either engine: on a virtual machine some took
-        five times as long, with the memory locked as well.
+        The first tokens after a pause can be slow, of either engine: code and weights are not in
+        the caches, and threads have gone to sleep.
         """
         await settle(self._pids)
         await run(replace(work, tokens=min(_WARMING_TOKENS, work.tokens)))
