@@ -10,6 +10,8 @@ from torch import Tensor
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG, SiteTables
 from vagus_kernels.run_programs import run_programs
 
+_SITE = SiteTables._fields.index("site")
+
 
 def steer_read_(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
     """Runs every row's program on the residual stream and writes its readouts, in place.
@@ -20,8 +22,11 @@ def steer_read_(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
             in two parts. It is only read.
         tables: see `layout.SiteTables`. Arithmetic is float32, or float64 when stream is.
     """
+    steering, reading, _, _ = tables[_SITE].tolist()
+    # Most calls end here, with every cache full of weights: the less is touched, the better.
+    if not (steering or reading):
+        return
     t = SiteTables(*tables)
-    steering, reading = t.site[:2].tolist()
     if reading:
         _read(stream, addend, t)
     if steering and (moved := _steer(stream, addend, t)) is not None:
@@ -46,7 +51,7 @@ def steer_add_rms_norm(
         The normed stream and the stream, both [N, H] in hidden's dtype, rounded once.
     """
     t = SiteTables(*tables)
-    steering, reading = t.site[:2].tolist()
+    steering, reading, _, _ = t.site.tolist()
     if reading:
         _read(hidden, residual, t)
     dtype = _acc(hidden)
