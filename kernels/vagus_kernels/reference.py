@@ -118,16 +118,17 @@ def tap_(stream: Tensor, addend: Tensor | None, ranges: Tensor, sums: Tensor) ->
         ranges: int32 [G, 2], half-open, of rows; empty ones do nothing.
         sums: float32 [G, H + 1]; x is added to the first H columns, |x| to the last.
     """
-    starts, ends = ranges.long().unbind(1)
-    lengths = (ends - starts).clamp(min=0)
-    # Rows of all ranges one after another: a few large operations instead of many small ones.
-    group = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    if not len(group):
+    filled = [(g, a, b) for g, (a, b) in enumerate(ranges.tolist()) if b > a]
+    if not filled:
         return
-    before = lengths.cumsum(0) - lengths
-    rows = torch.arange(len(group)) + (starts - before)[group]
-    x = stream[rows].float()
-    if addend is not None:
-        x += addend[rows].float()
+    lengths = [b - a for _, a, b in filled]
+    groups = torch.tensor([g for g, _, _ in filled])
+    group = torch.repeat_interleave(groups, torch.tensor(lengths))
+    # Rows of all ranges one after another: a few large operations instead of many small ones.
+    x = torch.empty(len(group), stream.shape[1], dtype=torch.float32)
+    for (_, a, b), part in zip(filled, x.split(lengths), strict=True):
+        part.copy_(stream[a:b])
+        if addend is not None:
+            part.add_(addend[a:b])
     sums[:, :-1].index_add_(0, group, x)
     sums[:, -1].index_add_(0, group, torch.linalg.vector_norm(x, dim=1))
