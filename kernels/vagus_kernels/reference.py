@@ -76,7 +76,7 @@ def _stream_rows(stream: Tensor, addend: Tensor | None, rows: np.ndarray) -> Ten
 
 def _read(stream: Tensor, addend: Tensor | None, t: SiteTables) -> None:
     n = stream.shape[0]
-    t.readout_shape[0], t.readout_shape[1] = 1, n
+    t.readout_shape.numpy()[:] = 1, n
     rows = np.flatnonzero(t.row_flags.numpy()[:n] & READ_FLAG)
     if len(rows) and t.readout_vectors.shape[0]:
         x = _stream_rows(stream, addend, rows)

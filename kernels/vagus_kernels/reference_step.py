@@ -1,7 +1,6 @@
 """What goes on around a forward pass, on a CPU: see `step` and `gather_readouts`."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vagus_kernels.gather_readouts import ReadTables
@@ -116,23 +115,23 @@ def gather_readouts(rows: Tensor, out: Tensor, tables: ReadTables) -> None:
         out: float32 [n, R, K, 2].
         tables: see `ReadTables`.
     """
-    t, rows = tables, rows.long()
     if rows.numel() == 0:
         return
-    steered = (t.row_flags[rows] & OPERATIONS_MASK) != 0
-    bits = torch.arange(t.steps.shape[2], dtype=torch.int32)
-    for r, site in enumerate(t.sites.tolist()):
-        splits, count = t.readout_shape[r].tolist()
+    t = {name: table.numpy() for name, table in tables._asdict().items()}
+    at, values = rows.numpy(), out.numpy()
+    steered = (t["row_flags"][at] & OPERATIONS_MASK) != 0
+    bits = np.arange(t["steps"].shape[2], dtype=np.int32)
+    for r, site in enumerate(t["sites"].tolist()):
+        splits, count = t["readout_shape"][r].tolist()
         if not splits:
-            out[:, r] = float("nan")
+            values[:, r] = np.nan
             continue
-        parts = t.readout[r, : splits * count].view(splits, count, -1)[:, rows]
-        before = parts.sum(0)
-        out[:, r, :, 0] = out[:, r, :, 1] = before
-        marks = torch.where(steered, t.marks[site, rows], 0)
-        on = marks.nonzero().squeeze(1)
-        if on.numel():
-            acted = ((marks[on].unsqueeze(1) >> bits) & 1).bool()
-            step = torch.where(acted, t.steps[site, rows[on]], 0.0)
-            vectors = t.program_vector[t.row_slot[rows[on]].long()].long()
-            out[on, r, :, 1] += torch.einsum("np,npk->nk", step, t.products[r, vectors])
+        parts = t["readout"][r, : splits * count].reshape(splits, count, -1)[:, at]
+        values[:, r] = parts.sum(0)[..., None]
+        marks = np.where(steered, t["marks"][site, at], 0)
+        on = np.flatnonzero(marks)
+        if len(on):
+            acted = (marks[on, None] >> bits) & 1
+            step = np.where(acted, t["steps"][site, at[on]], np.float32(0))
+            vectors = t["program_vector"][t["row_slot"][at[on]]]
+            values[on, r, :, 1] += np.matmul(step[:, None], t["products"][r, vectors])[:, 0]

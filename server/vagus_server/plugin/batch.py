@@ -193,7 +193,7 @@ class Batch:
     ) -> Step:
         sites = self._sites[requests[:, 2]].any(0).astype(np.int32)
         if len(read):
-            sites |= 2
+            sites[list(self._config.readout_sites)] |= 2
         programs = list(fresh.values())
         ends = np.cumsum([len(p.entries) for p in programs], dtype=np.int32)
         return Step(
