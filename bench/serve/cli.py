@@ -154,8 +154,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             target = f"127.0.0.1:{vagus_started.port}"
             client = await stack.enter_async_context(AsyncClient(target))
         if over_http:
-            # Without a limit of its own on connections.
-            connector = aiohttp.TCPConnector(limit=0)
+            # Without a limit on connections, and none kept longer than the server (5 s) would.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             run_stock = partial(http_server.openai_round, session, stock_started.port)
         else:

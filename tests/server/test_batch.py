@@ -73,7 +73,7 @@ def test_rows_of_several_requests_in_one_pass(worker: Worker) -> None:
     assert {slot_a, slot_b} == {1, 2}
     assert slots[:8] == [slot_b, 0, 0, slot_a, slot_a, slot_a, 0, 0]
     assert flags == [1 | READ_FLAG, 0, 0, 1, 1, 1 | READ_FLAG, READ_FLAG, READ_FLAG, 0]
-    assert step.sites.tolist() == [2, 3, 2, 3], "where any program acts, and that rows are read"
+    assert step.sites.tolist() == [0, 1, 2, 1], "where any program acts, and where rows are read"
     assert worker.tables.step.program_count[:, slot_a].tolist() == [0, 1, 0, 0]
     assert worker.tables.step.program_count[:, slot_b].tolist() == [0, 0, 0, 1]
     assert step.read.tolist() == [0, 5, 6, 7]
