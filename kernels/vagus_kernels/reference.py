@@ -1,6 +1,6 @@
 """The site operations in torch and numpy: the CPU implementation.
 
-Work is done only for rows that are steered or read; with neither it is two scalar reads.
+Work is done only for rows that are steered or read; with neither it is one look at `site`.
 """
 
 import numpy as np
