@@ -26,6 +26,8 @@ HIGH = {
     "other_writer: top-1": 0.9,
     "other_writer: share of the held-out top-1": 0.9,
     "other_writer: words alone, top-1": 0.99,
+    "earlier_writers: top-1": 0.9,
+    "earlier_writers: share of the held-out top-1": 0.9,
     "scenarios: 12 implicit, last token before the reply: centred top-1": 0.9,
     "scenarios: 12 implicit, mean over the message: centred top-3": 0.9,
     "scenarios: 36 further, last token before the reply: centred top-1": 0.9,

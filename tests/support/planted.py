@@ -50,6 +50,7 @@ def evidence(signal: float, seed: int = 3) -> Evidence:
             user_end=shown([d.user_concept for d in texts.dialogues]),
             colon=shown([d.assistant_concept for d in texts.dialogues]),
         ),
+        earlier=shown(NAMES[::3]),
     )
     corpus = _corpus(concepts, topics, scenarios)
     labels = np.array([NAMES.index(name) for name in concepts])
@@ -80,7 +81,7 @@ def _corpus(concepts: list[str], topics: np.ndarray, scenarios: list[Scenario]) 
         concepts={name: Concept(name, [name]) for name in NAMES},
         stories=[story(c, f"topic-{t}") for c, t in zip(concepts, topics, strict=True)],
         other=[story(name, "elsewhere") for name in NAMES],
-        earlier=[],
+        earlier=[story(name, "before") for name in NAMES[::3]],
         neutral=[Neutral("text", "t", "a table")] * 12,
         prompts=Prompts([], []),
         scenarios=scenarios,

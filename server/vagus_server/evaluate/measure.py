@@ -55,6 +55,7 @@ class Measured:
     stories: np.ndarray
     neutral: np.ndarray
     other: np.ndarray
+    earlier: np.ndarray
     implicit: Read
     scenarios: Read
     doses: list[Read]
@@ -88,10 +89,12 @@ class Measurer:
         neutral = [row.text for row in corpus.neutral]
         stories = [story.text for story in corpus.stories]
         other = [story.text for story in corpus.other]
+        earlier = [story.text for story in corpus.earlier]
         return Measured(
             stories=self._means("stories", stories, self.start),
             neutral=self._means("neutral", neutral, measure.TEXT_START),
             other=self._means("other", other, self.start),
+            earlier=self._means("earlier", earlier, self.start),
             implicit=self._read("implicit", [row.text for row in texts.implicit]),
             scenarios=self._read("scenarios", [row.text for row in corpus.scenarios]),
             doses=[self._read(dose.name, dose.texts()) for dose in texts.doses],

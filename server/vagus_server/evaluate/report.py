@@ -56,6 +56,7 @@ def _facts(e: Evidence) -> dict[str, Any]:
         "stories": len(e.corpus.stories),
         "topics": len(e.corpus.topics),
         "other_stories": len(e.corpus.other),
+        "earlier_stories": len(e.corpus.earlier),
         "neutral_texts": len(e.corpus.neutral),
         "corpus_sha256": e.corpus.digest,
         "evaluation_texts_sha256": hashlib.sha256(texts).hexdigest(),

@@ -81,6 +81,8 @@ def checks(evidence: Evidence, through: lens.Lens | None) -> list[Section]:
     sections = [heldout.check(evidence, grouped)]
     if evidence.corpus.other:
         sections.append(other_writer.check(evidence))
+    if evidence.corpus.earlier:
+        sections.append(other_writer.check_earlier(evidence))
     return [
         *sections,
         scenarios.check(evidence),
