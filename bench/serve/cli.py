@@ -26,6 +26,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _SIDES = {
     "engine": "stock vLLM, driven directly",
     "openai": "vLLM's OpenAI server, over HTTP",
+    "vagus": "the same Vagus engine, unsteered",
 }
 _PACK = _ROOT / "server/vagus_server/data/packs/smollm2-135m-instruct"
 
@@ -137,17 +138,22 @@ async def _run(arguments: argparse.Namespace) -> None:
     prompts = [tuple(tokenizer.encode(text)) for text in texts]
 
     async with AsyncExitStack() as stack:
-        say(f"starting {_SIDES[arguments.against]}")
+        control, alone = modes == [CONTROL], arguments.against == "vagus"
+        if control and alone:
+            raise BenchmarkError(f"{CONTROL.name} needs another engine")
         over_http = arguments.against == "openai"
-        stock = EngineProcess(http_server.openai if over_http else engines.stock, settings)
-        stack.callback(stock.close)
-        stock_started = await stock.started()
+        if not alone:
+            say(f"starting {_SIDES[arguments.against]}")
+            stock = EngineProcess(http_server.openai if over_http else engines.stock, settings)
+            stack.callback(stock.close)
+            stock_started = await stock.started()
         # One after the other: starting engines measure the memory that is left.
-        control = modes == [CONTROL]
         say(f"starting {'another one' if control else 'Vagus'}")
         vagus = EngineProcess(engines.stock if control else engines.vagus, settings)
         stack.callback(vagus.close)
         vagus_started = await vagus.started()
+        if alone:
+            stock, stock_started = vagus, vagus_started
         _check_alike(stock_started, vagus_started, arguments.stock_processes)
         client = None
         if not control:
@@ -159,8 +165,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             run_stock = partial(http_server.openai_round, session, stock_started.port)
         else:
-            run_stock = partial(stock.run, None)
-        pids = (stock.pid, vagus.pid)
+            run_stock = partial(stock.run, MODE_OF["engine-idle"] if alone else None)
+        pids = (vagus.pid,) if alone else (stock.pid, vagus.pid)
         benchmark = Benchmark(arguments, prompts, pack.names, run_stock, vagus, client, pids)
         say(f"checking parity on {len(prompts)} prompts")
         await benchmark.check()

@@ -34,7 +34,7 @@ class Benchmark:
         run_stock: runs a round on the other side.
         vagus: the process with our server.
         client: connected to our server; None in a control, where there is none.
-        pids: of both processes, the other side's first.
+        pids: of both processes, the other side's first; of one where it is both sides.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Benchmark:
         run_stock: Callable[[Work], Coroutine[Any, Any, Round]],
         vagus: EngineProcess,
         client: AsyncClient | None,
-        pids: tuple[int, int],
+        pids: tuple[int, ...],
     ) -> None:
         self._arguments = arguments
         self._prompts = prompts

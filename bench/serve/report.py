@@ -62,8 +62,9 @@ class Cell:
         low, high = median_interval(ratios)
         pairs = list(zip(self.stock, self.vagus, strict=True))
         same = sum(s.same_as(v) for s, v in pairs) / (self.batch * len(pairs))
-        waiting = [u.engines[1] for u in self.stock_usage]
-        waiting += [u.engines[0] for u in self.vagus_usage]
+        # One engine that is both sides never waits.
+        waiting = [used for u in self.stock_usage for used in u.engines[1:]]
+        waiting += [used for u in self.vagus_usage for used in u.engines[:-1]]
         others = [u.others for u in (*self.stock_usage, *self.vagus_usage)]
         return {
             "mode": self.mode,
@@ -77,7 +78,7 @@ class Cell:
             **_times("stock", self.stock),
             **_times("vagus", self.vagus),
             "same_tokens_share": f"{same:.4f}",
-            "idle_engine_cores_max": f"{max(waiting):.3f}",
+            "idle_engine_cores_max": f"{max(waiting, default=0.0):.3f}",
             "other_cores_median": f"{median(others):.3f}",
             "ratios": " ".join(f"{ratio:.4f}" for ratio in ratios),
         }
@@ -89,7 +90,7 @@ class Cell:
         for each other in a loop is.
         """
         stock = _processor_ms(self.stock, self.stock_usage, 0)
-        vagus = _processor_ms(self.vagus, self.vagus_usage, 1)
+        vagus = _processor_ms(self.vagus, self.vagus_usage, -1)
         ratios = [v / s for s, v in zip(stock, vagus, strict=True)]
         low, high = median_interval(ratios)
         return {

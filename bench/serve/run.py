@@ -14,6 +14,10 @@ What such pairs say of two stock engines, which is what of a difference is not V
 
     python bench/serve/run.py --modes stock-again
 
+What steering adds to an engine that is otherwise the same, by turns within one:
+
+    python bench/serve/run.py --against vagus --modes engine-steered,engine-steered-read
+
 Our gRPC server against vLLM's OpenAI server:
 
     python bench/serve/run.py --against openai --modes server-idle,server-steered-read \\
