@@ -1,7 +1,8 @@
 """How well valence can be read from concept vectors made in other ways than the pack's.
 
 Measures the bundled corpus once, with several windows of tokens at a time, and makes the vectors
-anew for every combination of site, window, denoising and norm. Prints JSON. The correlation is
+anew for every combination of corpus, site, window, denoising and norm; a smaller corpus is some of
+the topics, drawn several times. Prints JSON. The correlation is
 that of `vagus-server evaluate`: ridge regression over concepts that are left out, its penalty
 chosen within the training rows, here as the mean over some draws of the folds.
 """
@@ -34,10 +35,13 @@ from vagus_server.packs.corpus import load_corpus
 STARTS = (1, 20, 50, 80)
 SHARES = (0.0, 0.25, 0.5, 0.75)
 DRAWS = 3
+TOPIC_DRAWS = 5
 Norms = dict[str, dict[str, float]]
 
 
-def measure(model: Path, dtype: str, source: Source, work: Path) -> dict[str, np.ndarray]:
+def measure(
+    model: Path, dtype: str, source: Source, work: Path, begins: list[int]
+) -> dict[str, np.ndarray]:
     """Means of the stories from every start on, and of the neutral texts; kept in `work`."""
     from vagus_server.engine.settings import EngineSettings
     from vagus_server.extract.bar import progress
@@ -52,7 +56,7 @@ def measure(model: Path, dtype: str, source: Source, work: Path) -> dict[str, np
     engine_settings = EngineSettings(
         model=model, dtype=dtype, max_batched_tokens=2048, max_model_len=2048
     )
-    wanted = [("stories", start, list(source.stories)) for start in STARTS]
+    wanted = [("stories", start, list(source.stories)) for start in begins]
     wanted.append(("neutral", TEXT_START, list(source.neutral)))
     opened = {}
     for what, start, texts in wanted:
@@ -68,7 +72,7 @@ def measure(model: Path, dtype: str, source: Source, work: Path) -> dict[str, np
             vectors=1,
             groups=1024,
         )
-        for what, starts in (("stories", STARTS), ("neutral", (TEXT_START,))):
+        for what, starts in (("stories", begins), ("neutral", [TEXT_START])):
             mine = [opened[f"{what}-{start}"] for start in starts]
             texts = list(getattr(source, what))
             missing = sorted({int(i) for means in mine for i in means.missing})
@@ -129,16 +133,27 @@ def correlation(rows: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     return {"r": round(pearson(found, target), 3), "interval": [round(low, 3), round(high, 3)]}
 
 
-def variants(source: Source, means: dict[str, np.ndarray], site: int) -> Iterator[tuple[Any, ...]]:
-    """Vectors [concepts, hidden] at a site, with how they were made."""
+def corpora(source: Source, sizes: list[int]) -> Iterator[tuple[dict[str, int], np.ndarray]]:
+    """Corpora of so many topics, with which stories are in them, boolean [stories]."""
+    topics = len(set(source.topic.tolist()))
+    yield {"topics": topics}, np.ones(len(source.topic), dtype=bool)
+    for size, draw in product(sizes, range(TOPIC_DRAWS)):
+        chosen = np.random.default_rng(draw).permutation(topics)[:size]
+        yield {"topics": size, "draw": draw}, np.isin(source.topic, chosen)
+
+
+def variants(
+    source: Source, means: dict[str, np.ndarray], site: int, begins: list[int], mine: np.ndarray
+) -> Iterator[tuple[Any, ...]]:
+    """Vectors [concepts, hidden] at a site from these stories, with how they were made."""
     neutral = means["neutral-1"][:, site : site + 1]
     count = len(source.descriptions)
     assert source.first_person is not None
-    for start, share in product(STARTS, SHARES):
-        stories = means[f"stories-{start}"][:, site : site + 1]
+    for start, share in product(begins, SHARES):
+        stories = means[f"stories-{start}"][mine, site : site + 1]
         components = neutral_components(neutral, share)
-        both = with_difference(components, stories, source.first_person)
-        vectors = concept_vectors(stories, source.concept, count)
+        both = with_difference(components, stories, source.first_person[mine])
+        vectors = concept_vectors(stories, source.concept[mine], count)
         for person, removed in ((False, components), (True, both)):
             made = remove_components(vectors, removed)[:, 0]
             yield {"site": site, "start": start, "share": share, "person out": person}, made
@@ -150,6 +165,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of means")
     parser.add_argument("--norms", type=Path, help="CSV of Warriner et al. (2013)")
     parser.add_argument("--sites", default="9,11,13,15,17,19,21,23,25,27")
+    parser.add_argument(
+        "--starts", default=",".join(map(str, STARTS)), help="first tokens averaged"
+    )
+    parser.add_argument("--topics", default="", help="smaller corpora: 2,4,8")
     parser.add_argument("--model", type=Path, help="folder; default: the bundled model")
     parser.add_argument("--dtype", default="float32")
     arguments = parser.parse_args()
@@ -157,16 +176,21 @@ def main() -> None:
 
     model = arguments.model or ensure_bundled_model()
     source = of_corpus(load_corpus())
-    means = measure(model, arguments.dtype, source, arguments.work)
+    sites, begins, sizes = (
+        [int(word) for word in text.split(",") if word]
+        for text in (arguments.sites, arguments.starts, arguments.topics)
+    )
+    means = measure(model, arguments.dtype, source, arguments.work, begins)
     names = list(source.descriptions)
     targets = {
         what: (np.array([names.index(name) for name in table]), np.array(list(table.values())))
         for what, table in norms(names, arguments.norms).items()
     }
     cells = [
-        cell | {"norm": what} | correlation(vectors[rows], target)
-        for site in map(int, arguments.sites.split(","))
-        for cell, vectors in variants(source, means, site)
+        corpus | cell | {"norm": what} | correlation(vectors[rows], target)
+        for corpus, mine in corpora(source, sizes)
+        for site in sites
+        for cell, vectors in variants(source, means, site, begins, mine)
         for what, (rows, target) in targets.items()
     ]
     words = word_centroids(list(source.stories), source.concept)
