@@ -1,5 +1,7 @@
 """Check 2: stories by writers whom the vectors have never seen."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from vagus_server.evaluate.evidence import Evidence
@@ -15,42 +17,41 @@ from vagus_server.packs.corpus import Story
 FLOOR = 2 / 3
 
 
-def check(evidence: Evidence) -> Section:
-    """Scores the other writer's stories with the pack's own vectors."""
-    return _check(
-        evidence,
-        evidence.corpus.other,
-        evidence.measured.other,
-        key="other_writer",
-        title="Stories by another writer",
-        told_by="by a writer who had no part in the corpus",
-        caveat="Both were given the same description of each concept and often turn it into the "
-        "same acts and things, so words alone carry over too.",
+class _Set(NamedTuple):
+    """What a set of stories is to the pack."""
+
+    key: str
+    title: str
+    told_by: str
+    caveat: str
+
+
+_OTHER = _Set(
+    "other_writer",
+    "Stories by another writer",
+    "by a writer who had no part in the corpus",
+    "Both were given the same description of each concept and often turn it into the same acts "
+    "and things, so words alone carry over too.",
+)
+_EARLIER = _Set(
+    "earlier_writers",
+    "Stories to another brief",
+    "by writers before the corpus, who were told the concepts in other words",
+    "They share the fewest acts and things with the corpus, so this is the hardest set.",
+)
+
+
+def check(evidence: Evidence) -> list[Section]:
+    """Scores the sets that the corpus has with the pack's own vectors, a section each."""
+    corpus, measured = evidence.corpus, evidence.measured
+    sets = (
+        (_OTHER, corpus.other, measured.other),
+        (_EARLIER, corpus.earlier, measured.earlier),
     )
+    return [_check(evidence, *given) for given in sets if given[1]]
 
 
-def check_earlier(evidence: Evidence) -> Section:
-    """The same with stories that were written before the corpus, to another brief."""
-    return _check(
-        evidence,
-        evidence.corpus.earlier,
-        evidence.measured.earlier,
-        key="earlier_writers",
-        title="Stories to another brief",
-        told_by="by writers before the corpus, who were told the concepts in other words",
-        caveat="They share the fewest acts and things with the corpus, so this is the hardest set.",
-    )
-
-
-def _check(
-    e: Evidence,
-    stories: list[Story],
-    told: np.ndarray,
-    key: str,
-    title: str,
-    told_by: str,
-    caveat: str,
-) -> Section:
+def _check(e: Evidence, about: _Set, stories: list[Story], told: np.ndarray) -> Section:
     rng = e.rng()
     concept = e.index([story.concept for story in stories])
     means = told.astype(np.float64)
@@ -119,18 +120,18 @@ def _check(
         for i, c in sorted(enumerate(concept.tolist()), key=lambda pair: (e.names[pair[1]], pair))
     ]
     return Section(
-        key=key,
-        title=title,
+        key=about.key,
+        title=about.title,
         method=[
             f"{len(stories)} stories of {len(set(concept.tolist()))} concepts on "
-            f"{len({s.topic for s in stories})} further topics {told_by}, scored among all "
+            f"{len({s.topic for s in stories})} further topics {about.told_by}, scored among all "
             f"{len(e.names)} with the pack's vectors as shipped, centred on the corpus' mean. "
             "Intervals are bootstrapped over stories; that of the share draws both corpora, the "
-            f"held-out one's stories of these concepts alone. {caveat}",
+            f"held-out one's stories of these concepts alone. {about.caveat}",
         ],
         figures=figures,
         tables=[Table("Each story", ["concept", "rank of its own concept", "topic"], rows)],
-        pictures=[_picture(by_site, e.site, key, title)],
+        pictures=[_picture(by_site, e.site, about)],
         data={f"top{top}_by_site": np.round(accuracy(by_site, top), 4).tolist() for top in (1, 5)},
     )
 
@@ -161,7 +162,7 @@ def _by_site(e: Evidence, means: np.ndarray, concept: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _picture(ranks: np.ndarray, site: int, key: str, title: str) -> Picture:
+def _picture(ranks: np.ndarray, site: int, about: _Set) -> Picture:
     with canvas() as drawn:
         axes = drawn.axes[0]
         for top, colour in ((1, BLUE), (5, GREEN)):
@@ -169,4 +170,4 @@ def _picture(ranks: np.ndarray, site: int, key: str, title: str) -> Picture:
         mark_site(axes, site)
         axes.set(xlabel="site", ylabel="share of stories", ylim=(0, 1.02))
         axes.legend()
-    return drawn.picture(f"{key.replace('_', '-')}-by-site", f"{title}, at every site.")
+    return drawn.picture(f"{about.key.replace('_', '-')}-by-site", f"{about.title}, at every site.")

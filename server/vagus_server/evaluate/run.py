@@ -78,13 +78,9 @@ def checks(evidence: Evidence, through: lens.Lens | None) -> list[Section]:
     grouped = clusters(evidence.units, evidence.names, evidence.rng())
     true = reliability.halves(evidence)
     null = reliability.shuffled_halves(evidence)
-    sections = [heldout.check(evidence, grouped)]
-    if evidence.corpus.other:
-        sections.append(other_writer.check(evidence))
-    if evidence.corpus.earlier:
-        sections.append(other_writer.check_earlier(evidence))
     return [
-        *sections,
+        heldout.check(evidence, grouped),
+        *other_writer.check(evidence),
         scenarios.check(evidence),
         doses.check(evidence),
         lens.check(evidence, through),
