@@ -2,9 +2,9 @@
 
 Measures the bundled corpus once, with several windows of tokens at a time, and makes the vectors
 anew for every combination of corpus, site, window, denoising and norm; a smaller corpus is some of
-the topics, drawn several times. Prints JSON. The correlation is
-that of `vagus-server evaluate`: ridge regression over concepts that are left out, its penalty
-chosen within the training rows, here as the mean over some draws of the folds.
+the topics, drawn several times. Prints JSON. The correlation is that of `vagus-server evaluate`:
+ridge regression over concepts that are left out, its penalty chosen within the training rows, here
+as the mean over some draws of the folds.
 """
 
 import argparse

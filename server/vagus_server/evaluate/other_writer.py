@@ -43,22 +43,24 @@ _EARLIER = _Set(
 
 def check(evidence: Evidence) -> list[Section]:
     """Scores the sets that the corpus has with the pack's own vectors, a section each."""
-    corpus, measured = evidence.corpus, evidence.measured
+    e = evidence
     sets = (
-        (_OTHER, corpus.other, measured.other),
-        (_EARLIER, corpus.earlier, measured.earlier),
+        (_OTHER, e.corpus.other, e.measured.other),
+        (_EARLIER, e.corpus.earlier, e.measured.earlier),
     )
-    return [_check(evidence, *given) for given in sets if given[1]]
+    held_out = held_out_ranks(e.measured.stories, e.concept, e.topic, e.components, [e.site])[:, 0]
+    return [_check(e, held_out, *given) for given in sets if given[1]]
 
 
-def _check(e: Evidence, about: _Set, stories: list[Story], told: np.ndarray) -> Section:
+def _check(
+    e: Evidence, held_out: np.ndarray, about: _Set, stories: list[Story], told: np.ndarray
+) -> Section:
     rng = e.rng()
     concept = e.index([story.concept for story in stories])
     means = told.astype(np.float64)
     at_site = means[:, e.site]
     ranks = ranks_of((at_site - e.centre) @ e.units.T, concept)
     recentred = ranks_of((at_site - at_site.mean(axis=0)) @ e.units.T, concept)
-    held_out = held_out_ranks(e.measured.stories, e.concept, e.topic, e.components, [e.site])[:, 0]
     held_out = held_out[np.isin(e.concept, concept)]
     words = word_ranks_of_others(
         [story.text for story in e.corpus.stories],
