@@ -60,6 +60,20 @@ def begin_step(
         _begin_unsteady(record, ranges, scales, positions, t)
 
 
+def clear(marked: Tensor, tables: StepTables) -> None:
+    """Clears what the pass before has left, where the message is the one before `again`.
+
+    Args:
+        marked: int [n], the rows that are steered.
+        tables: what the message before was written to.
+    """
+    tables.readout_shape.numpy()[:] = 0
+    if marked.numel():
+        steered = marked.numpy()
+        tables.row_gates.numpy()[steered] = 0
+        tables.marks.numpy()[:, steered] = 0
+
+
 def _write_entries(programs: np.ndarray, entries: np.ndarray, t: dict[str, np.ndarray]) -> None:
     slots, ends = programs.T
     slot = np.repeat(slots, np.diff(ends, prepend=0))
@@ -117,21 +131,30 @@ def gather_readouts(rows: Tensor, out: Tensor, tables: ReadTables) -> None:
     """
     if rows.numel() == 0:
         return
-    t = {name: table.numpy() for name, table in tables._asdict().items()}
     at, values = rows.numpy(), out.numpy()
-    steered = (t["row_flags"][at] & OPERATIONS_MASK) != 0
-    bits = np.arange(t["steps"].shape[2], dtype=np.int32)
-    for r, site in enumerate(t["sites"].tolist()):
-        splits, count = t["readout_shape"][r].tolist()
+    steered = (tables.row_flags.numpy()[at] & OPERATIONS_MASK) != 0
+    acted = bool(steered.any())
+    shapes, readout = tables.readout_shape.tolist(), tables.readout.numpy()
+    for r, (splits, count) in enumerate(shapes):
         if not splits:
             values[:, r] = np.nan
             continue
-        parts = t["readout"][r, : splits * count].reshape(splits, count, -1)[:, at]
+        parts = readout[r, : splits * count].reshape(splits, count, -1)[:, at]
         values[:, r] = parts.sum(0)[..., None]
-        marks = np.where(steered, t["marks"][site, at], 0)
-        on = np.flatnonzero(marks)
-        if len(on):
-            acted = (marks[on, None] >> bits) & 1
-            step = np.where(acted, t["steps"][site, at[on]], np.float32(0))
-            vectors = t["program_vector"][t["row_slot"][at[on]]]
-            values[on, r, :, 1] += np.matmul(step[:, None], t["products"][r, vectors])[:, 0]
+        if acted:
+            values[:, r, :, 1] += _moved(at, steered, r, tables)
+
+
+def _moved(at: np.ndarray, steered: np.ndarray, r: int, tables: ReadTables) -> np.ndarray:
+    """What steering has added to the readouts of some rows at one site, float32 [n, K]."""
+    t = {name: table.numpy() for name, table in tables._asdict().items()}
+    site = int(t["sites"][r])
+    moved = np.zeros((len(at), t["products"].shape[2]), dtype=np.float32)
+    marks = np.where(steered, t["marks"][site, at], 0)
+    on = np.flatnonzero(marks)
+    if len(on):
+        bits = np.arange(t["steps"].shape[2], dtype=np.int32)
+        step = np.where((marks[on, None] >> bits) & 1, t["steps"][site, at[on]], np.float32(0))
+        vectors = t["program_vector"][t["row_slot"][at[on]]]
+        moved[on] = np.matmul(step[:, None], t["products"][r, vectors])[:, 0]
+    return moved

@@ -25,7 +25,8 @@ like this pass's. Rows between this pass's and the one's before are cleared: cap
 replay on padded rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +76,25 @@ class Step:
     measured: np.ndarray
     rows: int
     rows_before: int
+    #: Whether the tables hold all of it already: they were written for a pass with the same rows,
+    #: which brought each of them to where it is, and no row's position matters.
+    again: bool = False
 
+    def further(self, requests: np.ndarray) -> "Step":
+        """The message for the same rows at later positions, which do not matter."""
+        nothing = np.zeros((0, PROGRAM), dtype=np.int32)
+        return replace(
+            self,
+            requests=requests,
+            programs=nothing,
+            counts=nothing,
+            vectors=nothing,
+            entries=nothing,
+            rows_before=self.rows,
+            again=True,
+        )
+
+    @cached_property
     def sections(self) -> list[np.ndarray]:
         """All sections in order, the header first."""
         header = np.array(
@@ -106,14 +125,14 @@ class Step:
             self.measured,
         ]
 
-    @property
+    @cached_property
     def words(self) -> int:
         """Length of the message in 32-bit words."""
-        return sum(section.size for section in self.sections())
+        return sum(section.size for section in self.sections)
 
     def pack(self, out: np.ndarray) -> None:
         """Writes the message to an int32 buffer of at least `words`."""
-        np.concatenate([s.reshape(-1) for s in self.sections()], out=out[: self.words])
+        np.concatenate([s.reshape(-1) for s in self.sections], out=out[: self.words])
 
     def indices(self, buffer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The sections read, marked and measured of a packed message, as views."""

@@ -337,6 +337,97 @@ def test_flags_and_rows_read_are_those_of_the_definition(
         assert step.read.tolist() == read
 
 
+EVENTS = st.lists(
+    st.one_of(
+        st.just("on"),
+        st.tuples(st.sampled_from(["add", "change", "pause", "finish"]), st.integers(0, 3)),
+        st.tuples(st.just("again"), st.integers(0, 3)),
+        st.tuples(st.just("rows"), st.integers(1, 3)),
+    ),
+    min_size=1,
+    max_size=24,
+)
+
+
+@examples
+@given(st.lists(st.tuples(RANGES, RANGES, st.integers(0, 3)), min_size=4, max_size=4), EVENTS)
+def test_a_pass_that_goes_on_is_laid_out_as_if_it_were_the_first(
+    drawn: list[tuple[tuple[Range, ...], tuple[Range, ...], int]], events: list[object]
+) -> None:
+    def order(i: int, site: int) -> Order:
+        scope, read, p = drawn[i]
+        envelopes = (None, None, OrderEnvelope(2, 3.0, 0.0), OrderEnvelope(2, 0.0, 1.0))
+        kind = CLAMP if p == 1 else ADD
+        scope = tuple(joined(scope))
+        operations = (operation(site, scope=scope, kind=kind, envelope=envelopes[p]),)
+        return Order(operations if p else (), bytes([i, site]), tuple(joined(read)))
+
+    short, long = Worker(), Worker()
+    at, rows = dict[int, int](), 1
+    random = np.random.default_rng(len(events))
+    for event in events:
+        for roster in (worker.batch.roster for worker in (short, long)):
+            match event:
+                case ("add", int(i)):
+                    roster.add(str(i), order(i, 0))
+                    at.setdefault(i, 0)
+                case ("change", int(i)) if i in at:
+                    roster.change(str(i), at[i], order(i, 1 + i % 3))
+                case ("pause", int(i)):
+                    roster.pause(str(i))
+                case ("finish", int(i)) if i in at and roster is long.batch.roster:
+                    del at[i]
+                    for of in (short, long):
+                        of.batch.roster.finish(str(i))
+        match event:
+            case ("again", int(i)) if i in at:
+                at[i] = 0
+            case ("rows", int(rows)):
+                pass
+        running = sorted(at)
+        ids, tokens = [str(i) for i in running], [rows] * len(at)
+        starts = [at[i] for i in running]
+        for worker in (short, long):
+            # What the pass before has left.
+            worker.tables.step.readout_shape.fill_(7)
+        marks, gates = random.integers(0, 8, (SITES, ROWS)), random.integers(0, 8, ROWS)
+        for worker in (short, long):
+            worker.tables.step.marks.copy_(torch.from_numpy(marks))
+            worker.tables.step.row_gates.copy_(torch.from_numpy(gates))
+        long.batch._last = None
+        found, wanted = (w.begin(ids, tokens, starts) for w in (short, long))
+        assert (found is None) == (wanted is None)
+        for name, table in short.tables.step._asdict().items():
+            assert torch.equal(table, getattr(long.tables.step, name)), name
+        if found is None or wanted is None:
+            continue
+        for name in ("sites", "requests", "ranges", "scales", "programs", "read", "marked",
+                     "measured"):  # fmt: skip
+            assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
+        assert found.rows == wanted.rows
+        one, other = short.batch.layout, long.batch.layout
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            assert one.ids == other.ids
+            assert one.spans.tobytes() == other.spans.tobytes()
+            assert one.positions.tobytes() == other.positions.astype(np.int32).tobytes()
+        at = {i: position + rows for i, position in at.items()}
+
+
+def test_a_batch_that_decodes_goes_on(worker: Worker) -> None:
+    worker.batch.roster.add("a", steered(b"x", 1))
+    worker.batch.roster.add("b", Order(read=((3, 9),)))
+    goes_on = []
+    for position in range(3, 11):
+        step = worker.begin(["a", "b"], [1, 1], [position + 4, position])
+        assert step is not None
+        goes_on.append(step.again)
+        assert worker.batch.layout is not None
+        expected = [position + 4, position] if position < 9 else [position + 4]
+        assert worker.batch.layout.positions.tolist() == expected
+    assert goes_on == [False, *[True] * 5, False, True], "what is read ends at 9"
+
+
 def test_a_program_taken_away_before_the_first_token_leaves_marks(worker: Worker) -> None:
     worker.batch.roster.add("a", steered(b"x", 1))
     worker.batch.roster.change("a", 0, Order(read=((2, NO_END),)))

@@ -12,8 +12,8 @@ from vllm.v1.outputs import AsyncModelRunnerOutput
 from vllm.v1.worker import gpu_model_runner
 from vllm.v1.worker.gpu import model_runner
 
-from vagus_server.plugin.batch import Layout
 from vagus_server.plugin.extract_worker import ExtractWorker
+from vagus_server.plugin.passes import Layout
 from vagus_server.plugin.transport import STEP, attach_step
 from vagus_server.plugin.worker import SteeringWorker
 

@@ -63,7 +63,7 @@ def run(watches: Watches, values: list[float], name: str = "a") -> list[Crossing
     found = []
     for n, value in enumerate(values):
         position = PROMPT - 1 + n
-        found += watches.see(step((name, position, [value])), {name: position + 1})
+        found += watches.see(watches.rows(step((name, position, [value]))), {name: position + 1})
     return found
 
 
@@ -101,9 +101,9 @@ def test_what_is_not_a_number_begins() -> None:
 def test_rejected_drafts_and_what_is_computed_anew_do_not_count() -> None:
     watches = watching(policy())
     at = PROMPT - 1
-    assert watches.see(step(("a", at, [0, 5, 5])), {"a": at + 1}) == []
-    assert watches.see(step(("a", at, [9, 9])), {"a": at + 1}) == [], "seen already"
-    found = watches.see(step(("a", at + 1, [0, 3, 0.5])), {"a": at + 4})
+    assert watches.see(watches.rows(step(("a", at, [0, 5, 5]))), {"a": at + 1}) == []
+    assert watches.see(watches.rows(step(("a", at, [9, 9]))), {"a": at + 1}) == [], "seen already"
+    found = watches.see(watches.rows(step(("a", at + 1, [0, 3, 0.5]))), {"a": at + 4})
     assert [(c.begins, c.position) for c in found] == [(True, at + 2), (False, at + 3)]
 
 
@@ -111,26 +111,26 @@ def test_the_parts_of_a_changed_request_count_as_one() -> None:
     """A change holds from position 5 on, in a pass that has an accepted draft."""
     watches = watching(policy(begin=8.0), ids=("a", "b"))
     parts = step(("a", 4, [0.0]), ("a", 5, [0.0]), ("b", 3, [9.0]))
-    watches.see(step(("a", 3, [0.0])), {})
-    assert watches.several(parts) == ["a"]
-    assert [c.id for c in watches.see(parts, {"a": 6})] == ["b"]
+    watches.see(watches.rows(step(("a", 3, [0.0]))), {})
+    assert watches.several(watches.rows(parts)) == ["a"]
+    assert [c.id for c in watches.see(watches.rows(parts), {"a": 6})] == ["b"]
     found = []
     for position in range(6, 10):
-        found += watches.see(step(("a", position, [9.0])), {})
+        found += watches.see(watches.rows(step(("a", position, [9.0]))), {})
     assert [(c.begins, c.position) for c in found] == [(True, 6)]
 
 
 def test_rows_of_parts_are_seen_in_order() -> None:
     watches = watching(policy())
     parts = step(("a", 3, [0.0, 3.0]), ("a", 5, [0.0, 3.0]), ("a", 7, []))
-    found = watches.see(parts, {"a": 7})
+    found = watches.see(watches.rows(parts), {"a": 7})
     assert [(c.begins, c.position) for c in found] == [(True, 4), (False, 5), (True, 6)]
 
 
 def test_prompt_tokens_do_not_count() -> None:
     watches = watching(policy())
-    assert watches.see(step(("a", 0, [9.0, 9.0, 9.0])), {"a": 2}) == []
-    assert len(watches.see(step(("a", 0, [9.0, 9.0, 9.0, 9.0])), {"a": 4})) == 1
+    assert watches.see(watches.rows(step(("a", 0, [9.0, 9.0, 9.0]))), {"a": 2}) == []
+    assert len(watches.see(watches.rows(step(("a", 0, [9.0, 9.0, 9.0, 9.0]))), {"a": 4})) == 1
 
 
 def test_a_request_is_forgotten_and_its_place_taken() -> None:
@@ -213,7 +213,7 @@ def test_any_number_of_requests_in_any_batches(
                 at[name] += 1
             ends[name] = at[name]
         if batch:
-            found = watches.see(step(*batch), ends)
+            found = watches.see(watches.rows(step(*batch)), ends)
             assert sorted((c.id, c.policy, c.begins, c.position) for c in found) == sorted(want)
 
 

@@ -50,6 +50,8 @@ class Roster:
 
     def __init__(self, count: int) -> None:
         self.slots = Slots(count)
+        #: Another one whenever anything of the requests has changed.
+        self.version = 0
         self.orders: list[Order | None] = []
         self.flags: list[RowFlags] = []
         #: As in a step's message, int32 [n, 4].
@@ -74,10 +76,12 @@ class Roster:
     def add(self, request_id: str, order: Order) -> None:
         """Notes a request's order when it is first scheduled; again after a preemption."""
         if request_id not in self._index:
+            self.version += 1
             self._index[request_id] = self._enter(order, 0)
 
     def change(self, request_id: str, start: int, order: Order) -> None:
         """From a position on, another order holds. Nothing at or past it was processed yet."""
+        self.version += 1
         earlier = self._earlier.setdefault(request_id, [])
         earlier.append(self._index[request_id])
         while earlier and self.first[earlier[-1]] >= start:
@@ -89,11 +93,13 @@ class Roster:
 
     def pause(self, request_id: str) -> None:
         """Gives a preempted request's slots back; its orders stay for when it resumes."""
+        self.version += 1
         for i in self._entries(request_id):
             self._release(i)
 
     def finish(self, request_id: str) -> None:
         """Forgets a request."""
+        self.version += 1
         for i in self._entries(request_id):
             self._leave(i)
         self._index.pop(request_id, None)

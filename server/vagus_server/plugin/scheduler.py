@@ -14,7 +14,7 @@ from vagus_server.plugin.course import Course, frontier
 from vagus_server.plugin.parent import follow_parent
 from vagus_server.plugin.room import Room, program_room
 from vagus_server.plugin.transport import CHANGES, STEP
-from vagus_server.plugin.watch import Crossing, Watches
+from vagus_server.plugin.watch import Crossing, Rows, Watches
 from vagus_server.plugin.wire import (
     FULL,
     OVER,
@@ -81,16 +81,18 @@ class _Carrying(_Base):
         """As vLLM's, with the news since the last outputs attached."""
         step: Step | None = getattr(model_runner_output, STEP, None)
         watches, several = self._vagus_watches, list[Any]()
+        rows: Rows | None = None
         if step is not None:
             self._vagus_news.steps.append(step)
             if len(watches):
+                rows = watches.rows(step)
                 # Fetched now: those that end with this step are not known any more after it.
-                found = map(self.requests.get, watches.several(step))
+                found = map(self.requests.get, watches.several(rows))
                 several = [request for request in found if request is not None]
         results = super().update_from_output(scheduler_output, model_runner_output)
-        if step is not None and len(watches):
+        if rows is not None:
             ends = {request.request_id: request.num_tokens - 1 for request in several}
-            for crossing in watches.see(step, ends):
+            for crossing in watches.see(rows, ends):
                 self._act(crossing, results)
         if self._vagus_news:
             self._attach(results)

@@ -14,6 +14,7 @@ from vagus_server.plugin.config import PluginConfig
 from vagus_server.plugin.upload import Upload
 
 BeginStep = Callable[[Tensor, int, int, Tensor | None, StepTables], None]
+Clear = Callable[[Tensor, StepTables], None]
 GatherReadouts = Callable[[Tensor, Tensor, ReadTables], None]
 
 
@@ -66,6 +67,8 @@ class Tables:
             program_vector=self.step.program_vector,
         )
         self._upload = Upload(device)
+        #: Of the message: rows read, rows marked, steps measured.
+        self._indices: tuple[Tensor, Tensor, Tensor]
         self._nothing = {
             "readout_vectors": zeros(0, c.hidden_size, dtype=torch.float16),
             "readout_scale": zeros(0, dtype=f32),
@@ -73,12 +76,15 @@ class Tables:
             "readout_shape": zeros(2),
         }
         self._begin: BeginStep = reference_step.begin_step
+        self._clear: Clear | None = reference_step.clear
         self._gather: GatherReadouts = reference_step.gather_readouts
         if device.type == "cuda":
             # Imported here: machines without a GPU never load the Triton compiler.
             from vagus_kernels import begin_step, gather_readouts
 
             self._begin, self._gather = begin_step.begin_step, gather_readouts.gather_readouts
+            # The launch costs the same, whatever the kernel has to do.
+            self._clear = None
 
     def of_site(self, site: int) -> SiteTables:
         """The tables that the operation at one site gets."""
@@ -139,8 +145,13 @@ class Tables:
             step: the message.
             positions: int64, of every row of the pass, where the device alone knows them.
         """
-        self._message = self._upload(step)
         self._packed = step
+        if step.again and self._clear is not None:
+            self._clear(self._indices[1], self.step)
+            return
+        if not step.again:
+            self._message = self._upload(step)
+            self._indices = step.indices(self._message)
         requests, programs = len(step.requests), len(step.programs)
         self._begin(self._message, requests, programs, positions, self.step)
 
@@ -185,7 +196,7 @@ class Tables:
         Returns float32 [rows read, readout sites, concepts, 2], int32 [sites, rows marked] and
         float32 [steps measured]. The tables may be written again as soon as this is enqueued.
         """
-        read, marked, measured = self._packed.indices(self._message)
+        read, marked, measured = self._indices
         shape = (len(read), len(self.config.readout_sites), self.config.concepts, 2)
         readouts = torch.empty(shape, dtype=torch.float32, device=self.device)
         self._gather(read, readouts, self.read)

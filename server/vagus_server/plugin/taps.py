@@ -7,7 +7,7 @@ Prefix caching is off where anything is tapped, so every request's first pass is
 
 import numpy as np
 
-from vagus_server.plugin.batch import Layout
+from vagus_server.plugin.passes import Layout
 from vagus_server.plugin.wire import Order
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from vllm.v1.outputs import AsyncModelRunnerOutput
 
-from vagus_server.plugin.batch import Layout
+from vagus_server.plugin.passes import Layout
 from vagus_server.plugin.stages import Collected
 from vagus_server.plugin.wire import Step
 

@@ -5,15 +5,14 @@ the next step that is scheduled on, however slow the reader of the answer is. Re
 policies are looked at together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from vagus_server.plugin.bounds import Bounds
 from vagus_server.plugin.wire import OrderPolicy, Step
-
-_AFTER = 1
 
 
 class Crossing(NamedTuple):
@@ -26,68 +25,50 @@ class Crossing(NamedTuple):
     value: float
 
 
-class _Group:
-    """Requests with the same policies. State is [requests, policies]."""
+class Rows(NamedTuple):
+    """What a step has read.
 
-    def __init__(self, policies: tuple[OrderPolicy, ...]) -> None:
-        def column(name: str) -> np.ndarray:
-            return np.array([getattr(policy, name) for policy in policies])
+    Where a request was changed its parts follow one another; they are one request here.
+    """
 
-        self._sites, self._concepts = column("site"), column("concept")
-        self._means = column("mean")
-        self._scales = column("sign") / column("deviation")
-        self._begin, self._cease = column("begin"), column("cease")
-        self._share, self._after = column("share"), column("after")
-        self._free: list[int] = []
-        self._tokens = np.zeros(0, dtype=np.int64)
-        self._smoothed = np.zeros((0, len(policies)))
-        self._acting = np.zeros((0, len(policies)), dtype=bool)
+    ids: list[str]
+    #: int64 [n], how many rows were read of each.
+    counts: np.ndarray
+    #: int32 [rows].
+    positions: np.ndarray
+    #: float32 [rows, readout sites, concepts, 2].
+    readouts: np.ndarray
 
-    def add(self) -> int:
-        """Room for one more request; gives its index."""
-        if not self._free:
-            before = len(self._tokens)
-            size = max(16, 2 * before)
-            self._free = list(range(size - 1, before - 1, -1))
-            self._tokens = np.resize(self._tokens, size)
-            self._smoothed = np.resize(self._smoothed, (size, self._smoothed.shape[1]))
-            self._acting = np.resize(self._acting, (size, self._acting.shape[1]))
-        index = self._free.pop()
-        self._tokens[index], self._smoothed[index], self._acting[index] = 0, 0.0, False
-        return index
+    @classmethod
+    def of(cls, step: Step, row_shape: tuple[int, int, int]) -> Self:
+        """Those of a step; row_shape is readout sites, concepts, 2."""
+        ids, counts = step.ids, step.array("spans", -1, 5)[:, 2].astype(np.int64)
+        if len(set(ids)) < len(ids):
+            first = [j for j, id in enumerate(ids) if j == 0 or id != ids[j - 1]]
+            ids, counts = [ids[j] for j in first], np.add.reduceat(counts, first)
+        positions = step.array("positions", -1)
+        return cls(ids, counts, positions, step.array("readouts", len(positions), *row_shape))
 
-    def remove(self, index: int) -> None:
-        """Forgets a request."""
-        self._free.append(index)
 
-    def see(
-        self, who: np.ndarray, rows: np.ndarray, readouts: np.ndarray
-    ) -> list[tuple[int, int, bool, float]]:
-        """One token of each of some requests.
+class _Part(NamedTuple):
+    """Some of a step's requests: all that are watched of one group."""
 
-        Args:
-            who: their indices here.
-            rows: where their readouts lie.
-            readouts: [rows, readout sites, concepts, 2].
+    group: Bounds
+    #: int64 [n] each: which requests of the step, and their indices in the group.
+    requests: np.ndarray
+    entries: np.ndarray
 
-        Returns:
-            Of each crossing: which of `who`, which policy, whether it begins, the smoothed z.
-        """
-        z = readouts[rows[:, None], self._sites, self._concepts, _AFTER] - self._means
-        z *= self._scales
-        self._tokens[who] += 1
-        tokens = self._tokens[who][:, None]
-        before, acting = self._smoothed[who], self._acting[who]
-        # A plain mean until it has as many tokens as the smoothing spans.
-        smoothed = before + np.maximum(self._share, 1 / tokens) * (z - before)
-        # What is not a number begins: a policy must not be blind where the model overflows.
-        begins = ~acting & ~(smoothed < self._begin) & (tokens >= self._after)
-        ceases = acting & (smoothed < self._cease)
-        self._smoothed[who], self._acting[who] = smoothed, (acting | begins) & ~ceases
-        return [
-            (j, k, bool(begins[j, k]), float(smoothed[j, k]))
-            for j, k in np.argwhere(begins | ceases).tolist()
-        ]
+
+class _Plan(NamedTuple):
+    """Who is who in a step: the same in the next, unless a request has come or gone."""
+
+    ids: list[str]
+    #: int64 [n], by request of the step: its index in `Watches`, or -1.
+    who: np.ndarray
+    #: Of those that are watched: which of the step's they are, and their indices.
+    watched: np.ndarray
+    watches: np.ndarray
+    parts: list[_Part]
 
 
 class Watches:
@@ -101,10 +82,11 @@ class Watches:
 
     def __init__(self, row_shape: tuple[int, int, int]) -> None:
         self._row_shape = row_shape
-        self._groups: list[_Group] = []
+        self._groups: list[Bounds] = []
         self._number: dict[tuple[OrderPolicy, ...], int] = {}
         self._index: dict[str, int] = {}
         self._free: list[int] = []
+        self._plan: _Plan | None = None
         #: By request: the next position that counts; its group, and its index there.
         self._next = np.zeros(0, dtype=np.int64)
         self._group = np.zeros(0, dtype=np.int64)
@@ -120,10 +102,11 @@ class Watches:
         """Watches a request from a position on: its last prompt token's."""
         if request_id in self._index:
             return
+        self._plan = None
         number = self._number.get(policies)
         if number is None:
             number = self._number[policies] = len(self._groups)
-            self._groups.append(_Group(policies))
+            self._groups.append(Bounds(policies))
         if not self._free:
             before = len(self._next)
             size = max(16, 2 * before)
@@ -139,6 +122,7 @@ class Watches:
         i = self._index.pop(request_id, None)
         if i is None:
             return
+        self._plan = None
         self._groups[self._group[i]].remove(int(self._entry[i]))
         self._free.append(i)
         if not self._index:
@@ -146,52 +130,73 @@ class Watches:
             self._groups.clear()
             self._number.clear()
 
-    def several(self, step: Step) -> list[str]:
-        """The watched requests of which a step has more than one row."""
-        ids, counts = _read(step)
-        return [id for j in np.flatnonzero(counts > 1) if (id := ids[j]) in self._index]
+    def rows(self, step: Step) -> Rows:
+        """What a step has read."""
+        return Rows.of(step, self._row_shape)
 
-    def see(self, step: Step, ends: Mapping[str, int]) -> list[Crossing]:
+    def several(self, rows: Rows) -> list[str]:
+        """The watched requests of which a step has more than one row."""
+        return [id for j in np.flatnonzero(rows.counts > 1) if (id := rows.ids[j]) in self._index]
+
+    def see(self, rows: Rows, ends: Mapping[str, int]) -> list[Crossing]:
         """Looks at what a step has read, in the order of each request's tokens.
 
         Args:
-            step: what one pass did.
+            rows: of one pass.
             ends: of each of `several`, one past the last position that stands: drafts that were
                 rejected do not count, nor what was cut away behind a stop string.
         """
-        ids, counts = _read(step)
-        who = np.fromiter(map(self._index.get, ids, repeat(-1)), np.int64, len(ids))
+        plan = self._planned(rows.ids)
+        if (rows.counts == 1).all():
+            due = self._next[plan.watches]
+            if (rows.positions[plan.watched] == due).all():
+                self._next[plan.watches] = due + 1
+                parts = [(part, part.requests) for part in plan.parts]
+                return [found for part in parts for found in _crossings(rows, *part)]
+        return [
+            found
+            for requests, at in self._waves(rows, plan.who, ends)
+            for part in self._parts(plan.who, requests)
+            for found in _crossings(rows, part, at[np.searchsorted(requests, part.requests)])
+        ]
+
+    def _planned(self, ids: list[str]) -> _Plan:
+        plan = self._plan
+        if plan is None or plan.ids != ids:
+            who = np.fromiter(map(self._index.get, ids, repeat(-1)), np.int64, len(ids))
+            watched = np.flatnonzero(who >= 0)
+            plan = _Plan(ids, who, watched, who[watched], self._parts(who, watched))
+            self._plan = plan
+        return plan
+
+    def _parts(self, who: np.ndarray, requests: np.ndarray) -> list[_Part]:
+        """Some of a step's requests, ascending, by group."""
+        groups, entries = self._group[who[requests]], self._entry[who[requests]]
+        return [
+            _Part(self._groups[number], requests[groups == number], entries[groups == number])
+            for number in np.unique(groups).tolist()
+        ]
+
+    def _waves(
+        self, rows: Rows, who: np.ndarray, ends: Mapping[str, int]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Requests, ascending, with a row of each that counts now; their first rows come first."""
+        counts, positions = rows.counts, rows.positions
         first = np.cumsum(counts) - counts
-        positions = step.array("positions", -1)
         single = np.flatnonzero((who >= 0) & (counts == 1))
         single = single[positions[first[single]] == self._next[who[single]]]
         self._next[who[single]] += 1
+        yield single, first[single]
         waves: list[list[tuple[int, int]]] = []
         for j in np.flatnonzero((who >= 0) & (counts > 1)).tolist():
-            rows = range(int(first[j]), int(first[j] + counts[j]))
-            for wave, row in enumerate(
-                self._standing(who[j], ends.get(ids[j], 0), positions, rows)
-            ):
+            end, mine = ends.get(rows.ids[j], 0), range(int(first[j]), int(first[j] + counts[j]))
+            for wave, row in enumerate(self._standing(who[j], end, positions, mine)):
                 if wave == len(waves):
                     waves.append([])
                 waves[wave].append((j, row))
-        found: list[Crossing] = []
-        readouts = step.array("readouts", len(positions), *self._row_shape)
-        parts = [np.stack([single, first[single]]), *(np.array(wave).T for wave in waves)]
-        for part in parts:
-            requests, rows_of = part[0], part[1]
-            groups = self._group[who[requests]]
-            for number in np.unique(groups).tolist():
-                mine = groups == number
-                asked, rows_here = requests[mine], rows_of[mine]
-                entries = self._entry[who[asked]]
-                found += [
-                    Crossing(ids[asked[n]], policy, begins, int(positions[rows_here[n]]), value)
-                    for n, policy, begins, value in self._groups[number].see(
-                        entries, rows_here, readouts
-                    )
-                ]
-        return found
+        for some in waves:
+            requests, at = np.array(some).T
+            yield requests, at
 
     def _standing(self, i: int, end: int, positions: np.ndarray, rows: range) -> list[int]:
         """The rows of a request that count now, in order."""
@@ -203,13 +208,9 @@ class Watches:
         return standing
 
 
-def _read(step: Step) -> tuple[list[str], np.ndarray]:
-    """The requests of a step, and int64 [n], how many rows were read of each.
-
-    Where a request was changed its parts follow one another; they are one request here.
-    """
-    ids, counts = step.ids, step.array("spans", -1, 5)[:, 2].astype(np.int64)
-    if len(set(ids)) == len(ids):
-        return ids, counts
-    first = [j for j, id in enumerate(ids) if j == 0 or id != ids[j - 1]]
-    return [ids[j] for j in first], np.add.reduceat(counts, first)
+def _crossings(rows: Rows, part: _Part, at: np.ndarray) -> list[Crossing]:
+    """What one row of each request of a part, at these indices, leads to."""
+    return [
+        Crossing(rows.ids[part.requests[n]], policy, begins, int(rows.positions[at[n]]), value)
+        for n, policy, begins, value in part.group.see(part.entries, at, rows.readouts)
+    ]
