@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vagus_server.errors import ApiError
 from vagus_server.services.context import ServicerContext
-from vagus_server.services.pace import write
+from vagus_server.services.pace import Writer
 
 #: Anybody may watch, without a key, for as long as they like.
 MOST_WATCHERS = 1024
@@ -72,11 +72,12 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
     async def _tell(self, name: str, changed: asyncio.Event, context: ServicerContext) -> None:
         told = None
-        while True:
-            # What changes while the message goes out wakes us at once.
-            changed.clear()
-            status = self._statuses.get(name, _Response.SERVICE_UNKNOWN)
-            if status != told:
-                await write(context, _Response(status=status), _SLOW_SECONDS)
-                told = status
-            await changed.wait()
+        async with Writer(context, _SLOW_SECONDS) as writer:
+            while True:
+                # What changes while the message goes out wakes us at once.
+                changed.clear()
+                status = self._statuses.get(name, _Response.SERVICE_UNKNOWN)
+                if status != told:
+                    await writer.write(_Response(status=status))
+                    told = status
+                await changed.wait()

@@ -27,6 +27,12 @@ def renderer(**fields: object) -> Renderer:
     return Renderer(select(**fields), PACK, SERVED)
 
 
+def token_of(renderer: Renderer, position: int, row: np.ndarray) -> pb.TokenReadout:
+    message = pb.TokenReadout()
+    renderer.fill(message, position, row)
+    return message
+
+
 def z(site: int, when: int) -> np.ndarray:
     """Z-scores of ROW by their definition."""
     mean, deviation = PACK.reference_mean[:, site], PACK.reference_std[:, site]
@@ -42,7 +48,7 @@ def test_layout() -> None:
 
 def test_everything_of_all_concepts() -> None:
     everything = renderer(before=True, after=True, raw=True, z_score=True, sites=[1, 2])
-    token = everything.token(5, ROW)
+    token = token_of(everything, 5, ROW)
     assert token.position == 5
     assert [s.site for s in token.sites] == [1, 2]
     for i, site in enumerate(token.sites):
@@ -56,19 +62,19 @@ def test_everything_of_all_concepts() -> None:
 @pytest.mark.parametrize("kind", ["raw", "z_score"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_only_what_was_asked_for(kind: str, when: str) -> None:
-    (site,) = renderer(**{kind: True, when: True}).token(0, ROW).sites
+    (site,) = token_of(renderer(**{kind: True, when: True}), 0, ROW).sites
     wanted = when + ("_z" if kind == "z_score" else "")
     assert {field.name for field, _ in site.ListFields()} == {"site", wanted}
 
 
 def test_named_concepts_come_in_the_callers_order() -> None:
-    (site,) = renderer(names=ConceptNames(names=["sad", "calm"]), raw=True).token(0, ROW).sites
+    (site,) = token_of(renderer(names=ConceptNames(names=["sad", "calm"]), raw=True), 0, ROW).sites
     assert site.after == pytest.approx(ROW[1, [3, 0], AFTER])
 
 
 @pytest.mark.parametrize("k", range(1, 5))
 def test_top_k_by_z_after_steering_best_first(k: int) -> None:
-    (site,) = renderer(top_k=k, raw=True, before=True).token(0, ROW).sites
+    (site,) = token_of(renderer(top_k=k, raw=True, before=True), 0, ROW).sites
     best = np.argsort(-z(2, AFTER))[:k]
     assert list(site.concepts) == best.tolist()
     assert site.before == pytest.approx(ROW[1, best, BEFORE])
@@ -78,7 +84,7 @@ def test_top_k_by_z_after_steering_best_first(k: int) -> None:
 def test_ties_of_top_k_go_by_the_packs_order() -> None:
     row = np.zeros_like(ROW)
     row[1, :, AFTER] = PACK.reference_mean[:, 2]
-    (site,) = renderer(top_k=3).token(0, row).sites
+    (site,) = token_of(renderer(top_k=3), 0, row).sites
     assert list(site.concepts) == [0, 1, 2]
 
 
@@ -96,7 +102,7 @@ def test_an_empty_turn_does_not_divide_by_zero() -> None:
 
 def test_rows_are_not_changed() -> None:
     row = ROW.copy()
-    renderer(before=True, raw=True, z_score=True).token(0, row)
+    token_of(renderer(before=True, raw=True, z_score=True), 0, row)
     assert np.array_equal(row, ROW)
 
 
@@ -111,6 +117,6 @@ def test_the_size_of_an_answer_is_foreseen(
     chosen = {"top_k": top_k} if top_k else {}
     fields = {"before": before, "after": after, "raw": raw, "z_score": z_score, **chosen}
     selection = select(sites=sites, **fields)
-    token = Renderer(selection, PACK, SERVED).token(100_000, ROW)
+    token = token_of(Renderer(selection, PACK, SERVED), 100_000, ROW)
     answer = pb.TokenReadout.FromString(token.SerializeToString())
     assert answer.ByteSize() <= selection.answer_bytes(1) <= answer.ByteSize() + 80

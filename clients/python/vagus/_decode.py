@@ -1,6 +1,5 @@
 """From the messages of the wire to results."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from vagus._errors import DataLoss
@@ -8,7 +7,6 @@ from vagus._policy import PolicyEvent, policy_event
 from vagus._readout import TokenReadout, TurnReadout, token_readout, turn_readout
 from vagus._result import Event, FinishReason, Reading, Result, Token
 from vagus.v1 import generation_service_pb2 as pb
-from vagus.v1.readout_pb2 import ReadoutLayout
 from vagus.v1.readout_service_pb2 import ReadTextResponse
 
 _FINISH_REASONS: dict[int, FinishReason] = {
@@ -28,7 +26,9 @@ class Accumulator:
     def __init__(self, continuations: int = 1) -> None:
         self._parts = [_Part() for _ in range(continuations)]
         self._prompt_readouts: tuple[TokenReadout, ...] = ()
-        self._layout = ReadoutLayout()
+        #: Of the layout that came last; the names are read once, not with every message.
+        self._concepts: tuple[str, ...] = ()
+        self._pack_digest = ""
         self.request_id = ""
 
     def push(self, message: pb.StreamGenerateResponse | pb.GenerateResponse) -> Event:
@@ -38,10 +38,9 @@ class Accumulator:
             DataLoss: The message contradicts itself, or what was asked.
         """
         if message.HasField("layout"):
-            self._layout = message.layout
-        concepts = self._layout.concepts
-        readouts = tuple(token_readout(r, concepts) for r in message.prompt_readouts)
-        self._prompt_readouts += readouts
+            self._concepts = tuple(message.layout.concepts)
+            self._pack_digest = message.layout.pack_digest
+        concepts = self._concepts
         if isinstance(message, pb.StreamGenerateResponse):
             index = message.index
         else:
@@ -49,6 +48,10 @@ class Accumulator:
             for i, other in enumerate(message.others, 1):
                 self._part(i).push(other, concepts, i)
         event = self._part(index).push(message, concepts, index)
+        if not message.prompt_readouts:
+            return event
+        readouts = tuple(token_readout(r, concepts) for r in message.prompt_readouts)
+        self._prompt_readouts += readouts
         return replace(event, prompt_readouts=readouts)
 
     def _part(self, index: int) -> "_Part":
@@ -69,8 +72,8 @@ class Accumulator:
     @property
     def result(self) -> Result:
         """Everything that has arrived."""
-        digest = self._layout.pack_digest
-        first, *others = (part.result(digest, self.request_id) for part in self._parts)
+        digest, request_id = self._pack_digest, self.request_id
+        first, *others = (part.result(digest, request_id) for part in self._parts)
         return replace(first, prompt_readouts=self._prompt_readouts, others=tuple(others))
 
 
@@ -87,18 +90,20 @@ class _Part:
     def push(
         self,
         message: pb.StreamGenerateResponse | pb.GenerateResponse | pb.Continuation,
-        concepts: Sequence[str],
+        concepts: tuple[str, ...],
         index: int,
     ) -> Event:
         """Add a message."""
+        reason = None
         if message.HasField("finish"):
-            self.finish = message.finish
-        if message.finish.HasField("turn"):
-            self._turn = turn_readout(message.finish.turn, concepts)
+            finish = self.finish = message.finish
+            reason = _FINISH_REASONS.get(finish.reason)
+            if finish.HasField("turn"):
+                self._turn = turn_readout(finish.turn, concepts)
         event = Event(
             message.text,
-            tuple(_token(token, concepts) for token in message.tokens),
-            finish_reason=_FINISH_REASONS.get(message.finish.reason),
+            tuple([_token(token, concepts) for token in message.tokens]),
+            finish_reason=reason,
             policy_events=tuple(map(policy_event, message.policy_events)),
             index=index,
         )
@@ -129,28 +134,28 @@ class _Part:
 
 def readings(response: ReadTextResponse) -> list[Reading]:
     """Decode the answer of ReadText."""
-    layout = response.layout
+    concepts, digest = tuple(response.layout.concepts), response.layout.pack_digest
     return [
         Reading(
             tokens=tuple(
                 Token(
                     token.id,
                     token.text,
-                    token_readout(token.readout, layout.concepts),
+                    token_readout(token.readout, concepts),
                     token.logprob if token.HasField("logprob") else None,
                 )
                 for token in result.tokens
             ),
-            mean=turn_readout(result.mean, layout.concepts),
+            mean=turn_readout(result.mean, concepts),
             token_count=result.token_count,
             receipt=result.receipt if result.HasField("receipt") else None,
-            pack_digest=layout.pack_digest,
+            pack_digest=digest,
         )
         for result in response.results
     ]
 
 
-def _token(message: pb.GeneratedToken, concepts: Sequence[str]) -> Token:
+def _token(message: pb.GeneratedToken, concepts: tuple[str, ...]) -> Token:
     readout = token_readout(message.readout, concepts) if message.HasField("readout") else None
     return Token(
         id=message.id,

@@ -82,27 +82,32 @@ class TurnReadout(Readout):
     tokens: int
 
 
-def token_readout(message: pb.TokenReadout, concepts: Sequence[str]) -> TokenReadout:
+def token_readout(message: pb.TokenReadout, concepts: tuple[str, ...]) -> TokenReadout:
     """Decode a token's readouts; `concepts` are those of the layout."""
     return TokenReadout(_site_readouts(message.sites, concepts), message.position)
 
 
-def turn_readout(message: pb.TurnReadout, concepts: Sequence[str]) -> TurnReadout:
+def turn_readout(message: pb.TurnReadout, concepts: tuple[str, ...]) -> TurnReadout:
     """Decode mean readouts; `concepts` are those of the layout."""
     return TurnReadout(_site_readouts(message.sites, concepts), message.tokens)
 
 
 def _site_readouts(
-    messages: Sequence[pb.SiteReadout], concepts: Sequence[str]
+    messages: Sequence[pb.SiteReadout], concepts: tuple[str, ...]
 ) -> tuple[SiteReadout, ...]:
-    return tuple(_site_readout(message, concepts) for message in messages)
+    return tuple([_site_readout(message, concepts) for message in messages])
 
 
-def _site_readout(message: pb.SiteReadout, concepts: Sequence[str]) -> SiteReadout:
-    if any(index >= len(concepts) for index in message.concepts):
-        raise DataLoss(f"a readout names concept {max(message.concepts)} of {len(concepts)}")
-    names = [concepts[index] for index in message.concepts] or concepts
-    lists = (message.before, message.after, message.before_z, message.after_z)
-    if any(len(values) not in (0, len(names)) for values in lists):
-        raise DataLoss(f"a readout does not have one value for each of {len(names)} concepts")
-    return SiteReadout(message.site, tuple(names), *map(tuple, lists))
+def _site_readout(message: pb.SiteReadout, concepts: tuple[str, ...]) -> SiteReadout:
+    names = concepts
+    if message.concepts:
+        if max(message.concepts) >= len(concepts):
+            raise DataLoss(f"a readout names concept {max(message.concepts)} of {len(concepts)}")
+        names = tuple([concepts[index] for index in message.concepts])
+    before, after = tuple(message.before), tuple(message.after)
+    before_z, after_z = tuple(message.before_z), tuple(message.after_z)
+    count = len(names)
+    for values in (before, after, before_z, after_z):
+        if values and len(values) != count:
+            raise DataLoss(f"a readout does not have one value for each of {count} concepts")
+    return SiteReadout(message.site, names, before, after, before_z, after_z)

@@ -1,10 +1,15 @@
 """Turns rows of projections into readout messages."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vagus.v1 import readout_pb2 as pb
 from vagus_server.packs.pack import Pack
 from vagus_server.readouts.selection import Selection
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 BEFORE, AFTER = 0, 1
 
@@ -24,34 +29,45 @@ class Renderer:
         self.readout_sites = readout_sites
         self._sites = [readout_sites[i] for i in selection.sites]
         self._concepts = np.array(selection.concepts, dtype=np.intp)
-        every_site = np.array(self._sites)
-        self._mean = pack.reference_mean[self._concepts][:, every_site].T
-        self._std = pack.reference_std[self._concepts][:, every_site].T
+        #: Of what is rendered, in a row: [sites, 1].
+        self._at = np.array(selection.sites, dtype=np.intp)[:, None]
+        every_site = np.array(self._sites)[:, None]
+        # [sites, concepts, 1]
+        self._mean = pack.reference_mean[self._concepts, every_site][..., None]
+        self._std = pack.reference_std[self._concepts, every_site][..., None]
 
     def layout(self) -> pb.ReadoutLayout:
         """The layout that all messages of the request refer to."""
         names = [self._pack.names[i] for i in self._concepts]
         return pb.ReadoutLayout(concepts=names, sites=self._sites, pack_digest=self._pack.digest)
 
-    def token(self, position: int, row: np.ndarray) -> pb.TokenReadout:
-        """One token's readouts from float32 [readout sites, concepts, 2]."""
-        return pb.TokenReadout(position=position, sites=self._site_readouts(row, True))
+    def fill(self, message: pb.TokenReadout, position: int, row: np.ndarray) -> None:
+        """Writes one token's readouts, from float32 [readout sites, concepts, 2], to a message."""
+        message.position = position
+        self._fill_sites(message.sites, row, True)
 
     def turn(self, total: np.ndarray, tokens: int) -> pb.TurnReadout:
         """The mean over a turn from the sum of its rows, float32 [sites, concepts, 2]."""
         mean = total / max(tokens, 1)
-        return pb.TurnReadout(sites=self._site_readouts(mean, False), tokens=tokens)
+        message = pb.TurnReadout(tokens=tokens)
+        self._fill_sites(message.sites, mean, False)
+        return message
 
-    def _site_readouts(self, row: np.ndarray, top: bool) -> list[pb.SiteReadout]:
-        chosen = row[list(self._selection.sites)][:, self._concepts]
-        z = (chosen - self._mean[:, :, None]) / self._std[:, :, None]
-        return [
-            self._site_readout(site, chosen[i], z[i], top) for i, site in enumerate(self._sites)
-        ]
+    def _fill_sites(
+        self,
+        messages: "RepeatedCompositeFieldContainer[pb.SiteReadout]",
+        row: np.ndarray,
+        top: bool,
+    ) -> None:
+        chosen = row[self._at, self._concepts]
+        z = (chosen - self._mean) / self._std
+        for i, site in enumerate(self._sites):
+            self._fill_site(messages.add(site=site), chosen[i], z[i], top)
 
-    def _site_readout(self, site: int, raw: np.ndarray, z: np.ndarray, top: bool) -> pb.SiteReadout:
+    def _fill_site(
+        self, message: pb.SiteReadout, raw: np.ndarray, z: np.ndarray, top: bool
+    ) -> None:
         selection = self._selection
-        message = pb.SiteReadout(site=site)
         if selection.top_k and top:
             best = np.argsort(-z[:, AFTER], kind="stable")[: selection.top_k]
             message.concepts.extend(best.tolist())
@@ -64,4 +80,3 @@ class Renderer:
             message.before_z.extend(z[:, BEFORE].tolist())
         if selection.z_score and selection.after:
             message.after_z.extend(z[:, AFTER].tolist())
-        return message

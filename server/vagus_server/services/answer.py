@@ -95,7 +95,7 @@ class Answer:
         last = self._prompt_tokens - 1
         for position in selection.prompt_positions(self._prompt_tokens):
             row = checked_row(running, position, renderer.readout_sites)
-            self._next.prompt_readouts.append(renderer.token(position, row))
+            renderer.fill(self._next.prompt_readouts.add(), position, row)
             if position < last:  # the first generated token was chosen out of the last
                 running.row(position)
             await after_row(position + 1)
@@ -112,24 +112,28 @@ class Answer:
             self._layout_told = True
             message.layout.CopyFrom(self._renderer.layout())
         for i, token_id in enumerate(output.token_ids):
-            message.tokens.append(self._token(token_id, i, running, output))
+            self._fill(message.tokens.add(), token_id, i, running, output)
             self._position += 1
         if output.finish_reason is not None:
             reason = _REASONS[output.finish_reason]
             message.finish.CopyFrom(self._finish(running, output, reason))
         return message
 
-    def _token(
-        self, token_id: int, i: int, running: Running, output: EngineOutput
-    ) -> pb.GeneratedToken:
-        token = pb.GeneratedToken(id=token_id, text=self._encoder.token_text(token_id))
+    def _fill(
+        self,
+        token: pb.GeneratedToken,
+        token_id: int,
+        i: int,
+        running: Running,
+        output: EngineOutput,
+    ) -> None:
+        token.id, token.text = token_id, self._encoder.token_text(token_id)
         if self._renderer is not None and self._selection and self._selection.generation:
             row = checked_row(running, self._position, self._renderer.readout_sites)
-            token.readout.CopyFrom(self._renderer.token(self._position, row))
+            self._renderer.fill(token.readout, self._position, row)
         running.row(self._position)
         if output.logprobs is not None and i < len(output.logprobs):
             self._add_logprobs(token, output.logprobs[i], running)
-        return token
 
     def _add_logprobs(self, token: pb.GeneratedToken, entry: Any, running: Running) -> None:
         token.logprob = entry[token.id].logprob
@@ -229,9 +233,9 @@ def checked_row(running: Running, position: int, readout_sites: Sequence[int]) -
     row = running.sink.rows.get(position)
     if row is None:
         raise RuntimeError(f"the readout of position {position} did not arrive")
-    finite = np.isfinite(row).all(axis=(1, 2))
+    finite = np.isfinite(row)
     if not finite.all():
-        site = readout_sites[int(np.argmin(finite))]
+        site = readout_sites[int(np.argmin(finite.all(axis=(1, 2))))]
         raise ApiError(
             grpc.StatusCode.INTERNAL,
             "READOUT_NOT_FINITE",

@@ -13,11 +13,11 @@ from vagus_server.access.access import Access, Caller
 from vagus_server.access.audit import Audit
 from vagus_server.errors import ApiError
 from vagus_server.metrics.metrics import Metrics
-from vagus_server.services import pace
 from vagus_server.services.calls import Calls
 from vagus_server.services.context import REQUEST_ID_KEY, Call, current_call
 from vagus_server.services.failure import as_api_error
 from vagus_server.services.messages import checked, only, tolerant, unread
+from vagus_server.services.pace import Writer
 from vagus_server.telemetry.logs import log_call
 from vagus_server.telemetry.spans import end_call, start_call
 
@@ -100,9 +100,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return error
 
     async def _send(self, messages: AsyncGenerator[Any], context: Any) -> None:
-        async with aclosing(messages) as responses:
+        writing = Writer(context, self._slow_reader_seconds)
+        async with writing as writer, aclosing(messages) as responses:
             async for response in responses:
-                await pace.write(context, response, self._slow_reader_seconds)
+                await writer.write(response)
 
 
 class _Guard:

@@ -8,7 +8,7 @@ readouts in fewer messages. Nothing is dropped; a reader that stands still is en
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -21,26 +21,60 @@ MESSAGE_TOKENS = 32
 MOST_BEHIND = 8192
 
 
-async def write(context: Any, message: Any, seconds: float) -> None:
-    """Sends a message of a stream, when its reader has room for it.
+class Writer:
+    """Sends the messages of a stream, each when its reader has room for it.
 
-    Raises:
-        ApiError: READER_TOO_SLOW, when it has had none for so many seconds.
-        asyncio.CancelledError: the call has ended.
+    One timer watches over the whole stream: it looks now and then how long a message has waited.
+
+    Args:
+        context: the call's.
+        seconds: how long the reader may take nothing.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            await context.write(message)
-    except TimeoutError:
-        raise ApiError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "READER_TOO_SLOW",
-            f"no message was taken for {seconds:g} seconds",
-            seconds=f"{seconds:g}",
-        ) from None
-    except (grpc.aio.InternalError, grpc.aio.UsageError):
-        # The connection broke while the message went out; gRPC has not cancelled us yet.
-        raise asyncio.CancelledError from None
+
+    def __init__(self, context: Any, seconds: float) -> None:
+        self._context = context
+        self._seconds = seconds
+        #: When the message that waits was given to gRPC; None while none does.
+        self._since: float | None = None
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        await self._scope.__aenter__()
+        self._timer = self._loop.call_later(self._seconds, self._look)
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        """Raises ApiError READER_TOO_SLOW when the reader was."""
+        self._timer.cancel()
+        try:
+            await self._scope.__aexit__(*error)
+        except TimeoutError:
+            raise ApiError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "READER_TOO_SLOW",
+                f"no message was taken for {self._seconds:g} seconds",
+                seconds=f"{self._seconds:g}",
+            ) from None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        end = (now if self._since is None else self._since) + self._seconds
+        if now < end:
+            self._timer = self._loop.call_at(end, self._look)
+        else:
+            self._scope.reschedule(now)
+
+    async def write(self, message: Any) -> None:
+        """Sends a message; raises asyncio.CancelledError when the call has ended."""
+        self._since = self._loop.time()
+        try:
+            await self._context.write(message)
+        except (grpc.aio.InternalError, grpc.aio.UsageError):
+            # The connection broke while the message went out; gRPC has not cancelled us yet.
+            raise asyncio.CancelledError from None
+        finally:
+            self._since = None
 
 
 def parts(output: EngineOutput) -> Iterator[EngineOutput]:

@@ -149,11 +149,9 @@ class ReadoutService(pb_grpc.ReadoutServiceServicer):
         for position in selection.prompt_positions(len(ids)):
             row = checked_row(running, position, renderer.readout_sites)
             running.row(position)
-            token = result.tokens.add(
-                id=ids[position],
-                text=self._served.encoder.token_text(ids[position]),
-                readout=renderer.token(position, row),
-            )
+            text = self._served.encoder.token_text(ids[position])
+            token = result.tokens.add(id=ids[position], text=text)
+            renderer.fill(token.readout, position, row)
             if position > 0:
                 total = total + row.astype(np.float64)
                 means += 1
