@@ -83,7 +83,7 @@ def test_others_have_their_turn_between_texts(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("ask", READS)
 def test_others_have_their_turn_between_rows(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "ROWS_A_TURN", 8)
-    made, _ = turns_of(Renderer, "token", ask, monkeypatch)
+    made, _ = turns_of(Renderer, "fill", ask, monkeypatch)
     prompt = made[:TOKENS]
     assert max(map(prompt.count, prompt)) <= 8
 

@@ -66,6 +66,7 @@ class Tables:
             steps=self.steps,
             program_vector=self.step.program_vector,
         )
+        self._no_marks = zeros(c.sites, 0)
         self._upload = Upload(device)
         #: Of the message: rows read, rows marked, steps measured.
         self._indices: tuple[Tensor, Tensor, Tensor]
@@ -200,5 +201,8 @@ class Tables:
         shape = (len(read), len(self.config.readout_sites), self.config.concepts, 2)
         readouts = torch.empty(shape, dtype=torch.float32, device=self.device)
         self._gather(read, readouts, self.read)
-        marks = self.step.marks.index_select(1, marked)
-        return readouts, marks, self.steps.view(-1).index_select(0, measured)
+        # Most passes steer nothing, and two operations on nothing cost as much as on something.
+        marks = self.step.marks.index_select(1, marked) if marked.numel() else self._no_marks
+        steps = self.steps.view(-1)
+        steps = steps.index_select(0, measured) if measured.numel() else steps[:0]
+        return readouts, marks, steps
