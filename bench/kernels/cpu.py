@@ -23,6 +23,7 @@ import torch
 from bench.kernels.roofline import Work
 from bench.kernels.scene import site_tables
 from vagus_kernels import op
+from vagus_kernels.cpu_sites import Held
 
 ROWS = (1, 16, 64, 256)
 
@@ -65,7 +66,8 @@ def main() -> None:
             residual = torch.randn(rows, arguments.hidden, generator=draw)
             hidden = torch.randn(rows, arguments.hidden, generator=draw)
 
-            call = partial(op.steer_read_, residual, hidden, *tables)
+            held = Held(tables)
+            call = partial(op.steer_read_at_, residual, hidden, held.tables.site)
             cells[name] = microseconds(call, arguments.calls)
         table.append((rows, cells))
     sys.stdout.write(f"| rows | {' | '.join(table[0][1])} |\n|{'---|' * (len(table[0][1]) + 1)}\n")

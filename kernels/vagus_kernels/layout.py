@@ -15,7 +15,8 @@ read, rows: most rows in a forward pass.
     row_flags        [rows]          int32    bit p: operation p is in scope; READ; SCALE
     row_scale        [rows, P]       float32  factor on operation p's step, where SCALE is set
     row_gates        [rows]          int32    bit p: the gate that TEST found at an earlier site
-    site             [4]             int32    any program here?, anything read here?, 0, 0
+    site             [4]             int32    any program here?, anything read here?, number
+                                              (`cpu_sites`), 0
     marks            [rows]          int32    bit p: operation p acted on the row at this site
     steps            [rows, P]       float32  how far it moved the row along v / |v|, where it did
     readout_vectors  [K, H]          float16  vectors w read at this site; K is 0 at most sites

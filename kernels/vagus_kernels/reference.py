@@ -10,8 +10,6 @@ from torch import Tensor
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG, SiteTables
 from vagus_kernels.run_programs import run_programs
 
-_SITE = SiteTables._fields.index("site")
-
 
 def steer_read_(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
     """Runs every row's program on the residual stream and writes its readouts, in place.
@@ -22,11 +20,16 @@ def steer_read_(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
             in two parts. It is only read.
         tables: see `layout.SiteTables`. Arithmetic is float32, or float64 when stream is.
     """
-    steering, reading, _, _ = tables[_SITE].tolist()
-    # Most calls end here, with every cache full of weights: the less is touched, the better.
-    if not (steering or reading):
-        return
     t = SiteTables(*tables)
+    steering, reading, _, _ = t.site.tolist()
+    if steering or reading:
+        steer_and_read(stream, addend, t, steering, reading)
+
+
+def steer_and_read(
+    stream: Tensor, addend: Tensor | None, t: SiteTables, steering: int, reading: int
+) -> None:
+    """`steer_read_` where its tables' `site` says that something is to be done."""
     if reading:
         _read(stream, addend, t)
     if steering and (moved := _steer(stream, addend, t)) is not None:

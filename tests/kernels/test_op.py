@@ -10,8 +10,9 @@ from kernel_cases import Case
 from kernel_checks import check_fused, check_in_place
 from torch import Tensor
 
+from vagus_kernels.cpu_sites import Held
 from vagus_kernels.layout import SiteTables
-from vagus_kernels.op import steer_add_rms_norm, steer_read_
+from vagus_kernels.op import steer_add_rms_norm, steer_read_, steer_read_at_
 
 Site = tuple[Tensor, Tensor, SiteTables]
 
@@ -47,9 +48,27 @@ def _only_reads(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tens
     return stream + weight
 
 
+def _layer_at(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
+    stream = stream + addend.tanh()
+    steer_read_at_(stream, addend, tables.site)
+    return torch.nn.functional.rms_norm(stream + addend, (stream.shape[1],), weight)
+
+
+def _only_reads_at(stream: Tensor, addend: Tensor, tables: SiteTables, weight: Tensor) -> Tensor:
+    steer_read_at_(stream * 2, addend, tables.site)
+    return stream + weight
+
+
+def _held(stream: Tensor, addend: Tensor | None, *tables: Tensor) -> None:
+    held = Held(SiteTables(*tables))
+    steer_read_at_(stream, addend, held.tables.site)
+    held.tables.site[2] = 0  # as it came: the check compares it
+
+
 @pytest.mark.parametrize("case", [STEERED, READ, Case(), Case(reading=0)], ids=str)
 def test_dispatch(case: Case) -> None:
     check_in_place(steer_read_, case)
+    check_in_place(_held, case)
     if case.addend:
         check_fused(steer_add_rms_norm, case, False)
 
@@ -58,11 +77,25 @@ def test_dispatch(case: Case) -> None:
 def test_opcheck(case: Case) -> None:
     stream, addend, tables = _finite(case)
     torch.library.opcheck(steer_read_, (stream, addend if case.addend else None, *tables))
+    held = Held(tables)
+    torch.library.opcheck(steer_read_at_, (stream, addend, held.tables.site))
     arguments = (stream, addend, case.weight(), 1e-5, True, *tables)
     torch.library.opcheck(steer_add_rms_norm, arguments)
 
 
-@pytest.mark.parametrize("function", [_layer, _fused_layer, _only_reads])
+def test_tables_that_nobody_holds_fail_the_pass() -> None:
+    stream, addend, tables = _finite(STEERED)
+    held = Held(tables)
+    steer_read_at_(stream, addend, tables.site)
+    del held
+    with pytest.raises(KeyError):
+        steer_read_at_(stream, addend, tables.site)
+
+
+FUNCTIONS = [_layer, _fused_layer, _only_reads, _layer_at, _only_reads_at]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(
     ("backend", "in_place_v2"), [("eager", True), ("inductor", True), ("inductor", False)]
 )
@@ -76,6 +109,7 @@ def test_compiled_equals_eager(
     for case in (STEERED, READ):
         stream, addend, tables = _finite(case)
         *_, tables_compiled = _finite(case)
+        held = Held(tables), Held(tables_compiled)
         want = function(stream, addend, tables, weight)
         settings = {"enable_auto_functionalized_v2": in_place_v2, "fx_graph_cache": False}
         with torch._inductor.config.patch(settings):
@@ -86,4 +120,5 @@ def test_compiled_equals_eager(
         torch.testing.assert_close(tables_compiled.readout, tables.readout, rtol=1e-5, atol=1e-4)
         assert tables.readout.any()
         assert tables.marks.any() == case.steering
+        assert len({int(of.tables.site[2]) for of in held}) == 2
         assert torch.equal(tables_compiled.marks, tables.marks)

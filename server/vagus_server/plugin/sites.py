@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from vagus_kernels import op
+from vagus_kernels.cpu_sites import Held
 from vagus_kernels.layout import SiteTables
 from vagus_server.plugin.pin import Unsupported
 
@@ -86,9 +87,7 @@ def install(decoder: Decoder, tables: list[SiteTables], wanted: str) -> list[str
             setattr(*place, SteeredNorm(getattr(*place), tables[site]))
             how.append("norm")
         else:
-            layer = decoder.layers[site]
-            _hold(layer, tables[site])
-            layer.register_forward_hook(_after_layer)
+            _hook(decoder.layers[site], tables[site])
             how.append("hook")
     return how
 
@@ -113,6 +112,16 @@ def _tap_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
     op.tap_(stream, addend, layer._vagus_tap_ranges, layer._vagus_tap_sums)
 
 
+def _hook(layer: nn.Module, tables: SiteTables) -> None:
+    if tables.site.device.type == "cpu":
+        layer.register_buffer(_PREFIX + "site", tables.site, persistent=False)
+        layer._vagus_held = Held(tables)  # type: ignore[assignment]
+        layer.register_forward_hook(_after_layer_on_cpu)
+    else:
+        _hold(layer, tables)
+        layer.register_forward_hook(_after_layer)
+
+
 def _hold(module: nn.Module, tables: SiteTables) -> None:
     for name, tensor in tables._asdict().items():
         module.register_buffer(_PREFIX + name, tensor, persistent=False)
@@ -123,6 +132,11 @@ def _after_layer(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
     # next norm is the first to consume both.
     stream, addend = _stream(layer, output)
     op.steer_read_(stream, addend, *(getattr(layer, name) for name in _NAMES))
+
+
+def _after_layer_on_cpu(layer: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+    stream, addend = _stream(layer, output)
+    op.steer_read_at_(stream, addend, layer._vagus_site)
 
 
 def _stream(layer: nn.Module, output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
