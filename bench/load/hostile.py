@@ -11,6 +11,8 @@ from support.hostile_calls import Outcomes, make_calls
 from support.hostile_frames import ATTACKS, answer, garbled
 
 _PARTS = 20
+#: Of a traceback, in the result.
+_LINES = 40
 
 
 def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict[str, Any], int]:
@@ -48,13 +50,16 @@ def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict
         "by_reason": dict(reasons.most_common()),
         "garbled_connections": dict(answers.most_common()),
         "faults": faults[:20],
-        "tracebacks": tracebacks,
+        "tracebacks": tracebacks[:20],
         "seconds": round(time.monotonic() - start),
         "samples": samples,
-    }, len(faults) + tracebacks
+    }, len(faults) + len(tracebacks)
 
 
-def _tracebacks(log: list[str]) -> int:
+def _tracebacks(log: list[str]) -> list[str]:
     """Less those that gRPC prints by itself, of an answer to somebody who has hung up."""
     pairs = zip(log, [*log[1:], ""], strict=True)
-    return sum("Traceback" in line and "grpcio/" not in after for line, after in pairs)
+    starts = [
+        i for i, (line, after) in enumerate(pairs) if "Traceback" in line and "grpcio/" not in after
+    ]
+    return ["".join(log[max(start - 1, 0) : start + _LINES]) for start in starts]
