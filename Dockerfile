@@ -18,7 +18,7 @@ RUN apt-get update \
  && groupadd --gid 10001 vagus \
  && useradd --uid 10001 --gid vagus --create-home vagus \
  && install --directory --owner=vagus --group=vagus /var/lib/vagus /var/cache/vagus
-# Everything that is written goes to two folders, so that the rest can be read-only.
+# Everything that is written goes to two folders and /tmp, so that the rest can be read-only.
 ENV PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     XDG_CACHE_HOME=/var/cache/vagus \

@@ -1,5 +1,6 @@
 """Hostile requests in number: how they are answered, and what the server's memory does."""
 
+import re
 import sys
 import time
 from collections import Counter
@@ -13,6 +14,8 @@ from support.hostile_frames import ATTACKS, answer, garbled
 _PARTS = 20
 #: Of a traceback, in the result.
 _LINES = 40
+#: What gRPC's core logs, from threads of its own and so in the middle of tracebacks, too.
+_GRPC_CORE = re.compile(r"[IWEF]\d{4} \d\d:")
 
 
 def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict[str, Any], int]:
@@ -58,8 +61,10 @@ def run(calls: int, connections: int, structures: bool, seed: int) -> tuple[dict
 
 def _tracebacks(log: list[str]) -> list[str]:
     """Less those that gRPC prints by itself, of an answer to somebody who has hung up."""
-    pairs = zip(log, [*log[1:], ""], strict=True)
+    python = [line for line in log if not _GRPC_CORE.match(line)]
     starts = [
-        i for i, (line, after) in enumerate(pairs) if "Traceback" in line and "grpcio/" not in after
+        i
+        for i, (line, after) in enumerate(zip(python, [*python[1:], ""], strict=True))
+        if "Traceback" in line and "grpcio/" not in after
     ]
-    return ["".join(log[max(start - 1, 0) : start + _LINES]) for start in starts]
+    return ["".join(python[max(start - 1, 0) : start + _LINES]) for start in starts]

@@ -141,8 +141,9 @@ def draw(result: dict[str, Any], picture: Path) -> None:
     latency.plot(thousands, [s["p50_ms"] for s in samples], color="#4c72b0", label="p50")
     latency.set(xlabel="thousand requests", ylabel="whole call, ms", ylim=(0, None))
     latency.legend(frameon=False)
-    memory.plot(thousands, [s["rss_mib"] for s in samples], color="#4c72b0")
-    memory.set(xlabel="thousand requests", ylabel="resident memory, MiB", ylim=(0, None))
+    held = [s["rss_mib"] for s in samples]
+    memory.plot(thousands, held, color="#4c72b0")
+    memory.set(xlabel="thousand requests", ylabel="resident memory, MiB", ylim=(0, 1.2 * max(held)))
     for panel in (latency, memory):
         panel.spines[["top", "right"]].set_visible(False)
     picture.parent.mkdir(parents=True, exist_ok=True)

@@ -149,6 +149,7 @@ def serve(
     from vllm.config import LoggingConfig
 
     from vagus_server.app import App, load_pack_for
+    from vagus_server.engine.failures import EngineUnavailable
     from vagus_server.engine.settings import EngineSettings, platform_defaults
     from vagus_server.packs.pack import PackError
     from vagus_server.plugin.pin import Unsupported
@@ -210,7 +211,7 @@ def serve(
         server = App(model_name, engine_settings, settings, loaded)
         with tracing(otlp_endpoint, trace_share, model_name):
             code = asyncio.run(run(server, model_name, log_format))
-    except (PackError, Unsupported, OSError, ValueError) as error:
+    except (PackError, Unsupported, EngineUnavailable, OSError, ValueError) as error:
         typer.echo(f"vagus-server: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)

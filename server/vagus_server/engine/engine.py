@@ -23,6 +23,8 @@ from vagus_server.steering.program import cache_salt
 
 #: How often, and how many seconds apart, a row that a worker still uses is tried again.
 _PUT_ATTEMPTS, _PUT_SECONDS = 1000, 0.01
+#: What vLLM says when a process of the engine ended while it started.
+_NOT_STARTED = "Engine core initialization failed"
 
 
 class Engine:
@@ -57,6 +59,7 @@ class Engine:
 
         Raises:
             Unsupported: the engine cannot be steered truthfully.
+            EngineUnavailable: it did not start; its process has said why.
         """
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -77,7 +80,15 @@ class Engine:
             vectors=settings.vectors,
         )
         config, plugin = vllm_config(settings, plugin)
-        engine = cls(AsyncLLM.from_vllm_config(config), plugin, pack)
+        try:
+            llm = AsyncLLM.from_vllm_config(config)
+        except RuntimeError as error:
+            if not str(error).startswith(_NOT_STARTED):
+                raise
+            raise EngineUnavailable(
+                "the engine did not start; what its process printed above says why"
+            ) from None
+        engine = cls(llm, plugin, pack)
         engine.adapters = settings.adapters
         try:
             await engine._prepare(registered)
