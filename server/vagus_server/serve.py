@@ -159,8 +159,8 @@ def serve(
 
     if installation not in ("auto", "norm", "hook"):
         raise typer.BadParameter("--installation is auto, norm or hook")
-    folder = model or bundled.ensure_bundled_model()
     try:
+        folder = model or bundled.ensure_bundled_model()
         options = json.loads(engine_options)
         if log_format == "json":
             options.setdefault("logging_config", LoggingConfig(formatter="json"))

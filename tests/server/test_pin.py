@@ -15,6 +15,7 @@ from vagus_server.plugin.pin import (
     check_copy_stream,
     check_engine_config,
     check_parameters,
+    check_platform,
     check_version,
 )
 
@@ -42,6 +43,31 @@ def test_other_versions_are_refused(installed: str) -> None:
         check_version(installed)
     assert f"vLLM {installed} is installed" in str(caught.value)
     assert f"vllm=={VLLM_VERSION}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [
+        ("CUDA", None),
+        ("CPU", None),
+        ("ROCM", "runs on rocm here"),
+        ("XPU", "runs on xpu here"),
+        ("UNSPECIFIED", "docker run --gpus all"),
+    ],
+)
+def test_devices_other_than_nvidia_and_cpus_are_refused(kind: str, refused: str | None) -> None:
+    from vllm.platforms.interface import Platform, PlatformEnum
+
+    # vLLM's own answers to what is asked; the classes of most platforms need their drivers.
+    class There(Platform):
+        _enum = PlatformEnum[kind]
+        device_name = kind.lower()
+
+    if refused is None:
+        check_platform(There())
+        return
+    with pytest.raises(Unsupported, match=refused):
+        check_platform(There())
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))

@@ -76,8 +76,10 @@ def vllm_config(
     """
     import vllm
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
 
     pin.check_version(vllm.__version__)
+    pin.check_platform(current_platform)
     options: dict[str, Any] = {
         "model": str(settings.model),
         "dtype": settings.dtype,

