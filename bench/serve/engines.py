@@ -5,6 +5,7 @@ refuses to compare engines whose facts differ.
 """
 
 import asyncio
+import gc
 import os
 import platform
 from collections.abc import AsyncIterator, Sequence
@@ -105,6 +106,9 @@ async def _vagus(connection: Connection, settings: Settings) -> None:
         load_pack_for(settings.model, settings.pack),
     )
     await app.start()
+    # As a server in the foreground does it, and vLLM's own.
+    gc.collect()
+    gc.freeze()
     driver = Driver(app)
     try:
         runner = {"runner": f"V{app.engine.description['runner']}"}
