@@ -58,6 +58,18 @@ def soak(
 
 
 @app.command()
+def bare(
+    calls: Annotated[int, typer.Option(help="Streams that are cancelled.")] = 30_000,
+    message_bytes: Annotated[int, typer.Option(help="Length of their messages.")] = 100,
+    out: Out = None,
+) -> None:
+    """The soak's control: memory of a gRPC service that is not ours."""
+    from bench.load.bare import run
+
+    tell(run(calls, message_bytes), out)
+
+
+@app.command()
 def stalled(
     streams: Annotated[int, typer.Option(help="Streams that are read.")] = 450,
     readers: Annotated[int, typer.Option(help="Further streams that nobody reads.")] = 50,
