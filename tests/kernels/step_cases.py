@@ -1,6 +1,7 @@
 """Random step messages and passes, and what must come of them, element by element."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from vagus_kernels.gather_readouts import ReadTables
 from vagus_kernels.layout import OPERATIONS_MASK, READ_FLAG, SCALE_FLAG, entries, readout_parts
-from vagus_kernels.step import Step, StepTables
+from vagus_kernels.step import Step, StepTables, rows_of
 
 SITES, SLOTS, P, ROWS = 5, 7, 3, 300
 NO_END = 2**31 - 1
@@ -88,6 +89,16 @@ def step(seed: int) -> Step:
         rows=rows,
         rows_before=int(rng.integers(0, ROWS + 1)),
     )
+
+
+def steady(seed: int) -> Step:
+    """A message in which no row's position matters, and the rows that are steered are marked."""
+    message = step(seed)
+    requests = message.requests.copy()
+    requests[:, 5:] = 0
+    none = np.zeros(0, dtype=np.int32)
+    marked = rows_of(requests[requests[:, 2] > 0]).astype(np.int32)
+    return replace(message, requests=requests, ranges=none, scales=none, marked=marked)
 
 
 def expect(message: Step, positions: Tensor | None, before: StepTables) -> StepTables:

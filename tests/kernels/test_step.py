@@ -13,6 +13,7 @@ import torch
 from step_cases import ROWS, P, expect, expect_readouts, read_tables, tables
 
 from vagus_kernels import begin_step, gather_readouts, reference_step
+from vagus_kernels.step import StepTables
 
 Run = Callable[..., Any]
 
@@ -61,6 +62,33 @@ def test_begin_step(run: tuple[Run, Any, Any, str], seed: int, known: bool) -> N
     assert np.array_equal(read, message.read)
     assert np.array_equal(marked, message.marked)
     assert np.array_equal(measured, message.measured)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_pass_that_goes_on_needs_no_new_message(
+    run: tuple[Run, Any, Any, str], seed: int
+) -> None:
+    call, begin, _, device = run
+    first = step_cases.steady(seed)
+    buffer = torch.full((first.words + 5,), -1, dtype=torch.int32)
+    first.pack(buffer.numpy())
+    there = buffer.to(device)
+    written = StepTables(*(table.to(device) for table in tables()))
+    call(begin, there, len(first.requests), len(first.programs), None, written)
+    # What the pass leaves, which must not count for the next.
+    for left in (written.marks, written.row_gates, written.readout_shape):
+        left.fill_(9)
+    before = StepTables(*(table.clone().cpu() for table in written))
+    requests = first.requests.copy()
+    requests[:, 3] += requests[:, 1]
+    message = first.further(requests)
+    if begin is reference_step.begin_step:
+        reference_step.clear(first.indices(there)[1], written)
+    else:
+        # The message still names programs; that they are not written again is the caller's word.
+        call(begin, there, len(requests), len(message.programs), None, written)
+    for name, want in expect(message, None, before)._asdict().items():
+        assert torch.equal(getattr(written, name).cpu(), want), name
 
 
 @pytest.mark.parametrize("concepts", [1, 12, 171])
